@@ -1,0 +1,118 @@
+"""What is looked at: one opened dump, object or file.
+
+The language and the dcmds see a `Target`: memory by address, symbols, types, registers and, in a dump, a kernel. The
+kinds: `kdbg.dump.Dump` (a crash dump: image, address spaces, kernel), `kdbg.objectfile.ObjectFile` (an ELF file),
+`kdbg.rawfile.RawFile` (any file as flat bytes), `Nothing` (the language alone).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from kdbg.errors import CommandError, ReadError, SymbolNotFound, TypeNotFound
+
+if TYPE_CHECKING:
+    from kdbg.symbols.model import Type
+    from kdbg.symbols.table import Symbol
+
+
+class Space(enum.Enum):
+    """Which memory an address means."""
+
+    VIRTUAL = "/"
+    OBJECT = "?"
+    PHYSICAL = "\\"
+    FILE = "@"
+
+
+class Target:
+    """Base of all targets: knows nothing, refuses everything with the language's own reasons."""
+
+    kind: str = "none"
+    """"dump", "object", "raw" or "none"."""
+
+    def __init__(self, name: str, bits: int = 64) -> None:
+        self.name = name
+        """As the person gave it."""
+        self.bits = bits
+        self.notes: list[str] = []
+        """What was odd or missing, a sentence each, in the order of discovery."""
+
+    # memory
+
+    def read(self, address: int, size: int, space: Space = Space.VIRTUAL) -> bytes:
+        """Exactly ``size`` bytes. Raises `ReadError`."""
+        raise ReadError(address, reason="no mapping for address")
+
+    def write(self, address: int, data: bytes, space: Space = Space.VIRTUAL) -> None:
+        """Write all of ``data``. Raises `ReadError`; dumps are never written to."""
+        raise ReadError(address, reason="target is not open for writing")
+
+    # names
+
+    def lookup(self, name: str, module: str | None = None) -> Symbol:
+        """The symbol of that name, in one module or object if given. Raises `SymbolNotFound`."""
+        raise SymbolNotFound(name)
+
+    def nearest(self, address: int, distance: int | None = None) -> tuple[Symbol, int]:
+        """The symbol that covers the address, and the offset in it; with ``distance`` any that lies at most so far below.
+
+        Raises `SymbolNotFound`.
+        """
+        raise SymbolNotFound(f"{address:x}", "no symbol corresponds to address")
+
+    def qualified(self, symbol: Symbol) -> str:
+        """The name as labels show it: with its object where that is not the main one."""
+        return symbol.name
+
+    # types
+
+    def type(self, name: str) -> Type:
+        """The type of that C name, ``object`type`` for that of one module. Raises `TypeNotFound`."""
+        raise TypeNotFound(name)
+
+    def type_of(self, symbol: Symbol) -> Type:
+        """The type of a symbol's object or function. Raises `TypeNotFound`."""
+        raise TypeNotFound(symbol.name)
+
+    # the machine
+
+    def registers(self) -> Mapping[str, int]:
+        """Registers of the representative thread, by name; empty where there are none."""
+        return {}
+
+    @property
+    def kernel(self) -> Any:
+        """The kernel found in the dump (`kdbg.kernels`), or None."""
+        return None
+
+    def require_kernel(self) -> Any:
+        """The kernel, or an error that says why there is none. Raises `CommandError`."""
+        kernel = self.kernel
+        if kernel is None:
+            raise CommandError("command is not supported by current target")
+        return kernel
+
+    def capabilities(self) -> frozenset[str]:
+        """What dcmds may ask for in ``needs``."""
+        return frozenset()
+
+    def note(self, message: str) -> None:
+        """Remember what was odd (at most 1,000 notes)."""
+        if len(self.notes) < 1000:
+            self.notes.append(message)
+
+    def close(self) -> None:
+        """Let the file go."""
+
+    def __enter__(self) -> Target:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+class Nothing(Target):
+    """No target: the language alone."""
