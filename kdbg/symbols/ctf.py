@@ -1,11 +1,11 @@
 """CTF, the Compact C Type Format of Solaris and illumos: versions 2 and 3, either byte order, compressed or not.
 
-A container is a header, then labels, types of data objects, types of functions, types, strings. Types are numbered from 1
-in their order; a child's start at 0x8000 (version 3: 0x80000000), smaller numbers in it mean its parent's types. The type
-section is gone through once for the places of its records; a record is decoded when its type is asked for.
+A container is a header, then labels, types of data objects, types of functions, types, strings. Types are numbered
+from 1 in their order; a child's start at 0x8000 (version 3: 0x80000000), smaller numbers in it mean its parent's types.
+The type section is gone through once for the places of its records; a record is decoded when its type is asked for.
 
-Source: <sys/ctf.h> (ctf_header, ctf_stype, ctf_type, ctf_member, ctf_lmember, ctf_array, ctf_enum); version 3 as FreeBSD's
-header of that name has it (all numbers 32 bits wide).
+Source: <sys/ctf.h> (ctf_header, ctf_stype, ctf_type, ctf_member, ctf_lmember, ctf_array, ctf_enum); version 3 as
+FreeBSD's header of that name has it (all numbers 32 bits wide).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LARGEST = 128 << 20
 """Bytes: a container that claims more is taken for damaged (the largest ones known are under 10 MB)."""
 
 NO_TYPE = "No type information available for that name"
-NO_DATA = "No type information available for symbol table entry"
+NO_DATA = "No type information available for symbol"
 _K = Kind
 _REFERENCES = frozenset({_K.POINTER, _K.TYPEDEF, _K.VOLATILE, _K.CONST, _K.RESTRICT})
 _TAGS = {_K.STRUCT: "struct ", _K.UNION: "union ", _K.ENUM: "enum "}
@@ -73,8 +73,8 @@ class CtfContainer:
     ``symtab`` and ``strtab`` are the bytes of the ELF symbol table that the object and function sections follow, and of
     its strings (which names of types may refer to as well). ``bits`` is the data model: 32 or 64.
 
-    Raises `FormatError` where the header or a type record is wrong. Whatever is wrong with a single type shows when it is
-    asked for: `TypeNotFound`.
+    Raises `FormatError` where the header or a type record is wrong. Whatever is wrong with a single type shows when it
+    is asked for: `TypeNotFound`.
     """
 
     def __init__(
@@ -234,7 +234,7 @@ class CtfContainer:
         return strings[start : end if end >= 0 else len(strings)].decode("latin-1")
 
     def _record(self, index: int) -> tuple[int, Kind, bool, int, int, int]:
-        """Decode the record: name reference, kind, whether it is a root, vlen, size or reference, place of what follows."""
+        """Decode a record: name reference, kind, whether a root, vlen, size or reference, place of what follows."""
         layout, offset = self._layout, self._offsets[index]
         name, info, size = self._head.unpack_from(self._body, offset)
         offset += self._head.size
@@ -369,20 +369,22 @@ class CtfContainer:
 
     def _find(self, name: str) -> int:
         """Return the number of the type of that name in this container, 0 if there is none."""
-        head, star, stars = name.partition("*")
-        words = [word for word in head.split() if word not in _QUALIFIERS] if " " in head else head.split()
-        if not words:
-            return 0
-        if words[0] not in ("struct", "union", "enum") or len(words) == 1:
-            key = " ".join(words)
-        else:
-            key = f"{words[0]} {' '.join(words[1:])}"
-        found = self._by_name().get(key, 0)
-        for letter in star + stars:
-            if letter == "*" and found:
-                found = self._pointer_to(found)
-            elif not letter.isspace():
+        names, found = self._by_name(), 0
+        for position, part in enumerate(name.split("*")):
+            if position:
+                found = self._pointer_to(found) if found else 0
+                if not found:
+                    return 0
+            part = part.strip()
+            while part and (word := part.split(None, 1))[0] in _QUALIFIERS:
+                part = word[1] if len(word) > 1 else ""
+            if not part:
+                continue
+            found = names.get(_tidy(part), 0)
+            if not found:
                 return 0
+        if not found:
+            raise TypeNotFound(name, "Syntax error in type name")
         return found
 
     def _pointer_to(self, type_id: int) -> int:
@@ -406,7 +408,7 @@ class CtfContainer:
         """Fill the index: of two types of one name the later one counts, but for integers the first."""
         base, mask = self._base, self._layout.child - 1
         for index in range(1, len(self._offsets)):
-            reference, kind, _, _, size, at = self._record(index)
+            reference, kind, _, _, size, _ = self._record(index)
             if kind is _K.POINTER and (size >= self._layout.child) == self.is_child:
                 self._pointers[size & mask] = index
             name = self._string(reference) if reference else ""
@@ -484,14 +486,14 @@ class CtfContainer:
         return self.type_by_id(type_id)
 
     def type_of_function(self, symbol_index: int) -> Type:
-        """The type of the function: ``reference`` is what it returns, ``arguments`` what it takes. Raises `TypeNotFound`."""
+        """The function's type: ``reference`` is what it returns, ``arguments`` what it takes. Raises `TypeNotFound`."""
         kind, at = self._entry(symbol_index)
         if kind != 2:
             raise TypeNotFound(f"symbol {symbol_index}", "Symbol table entry is not a function")
         head = self._argument_ids(at, 1)[0] if at else 0
         number, count = head >> self._layout.kind_shift, head & self._layout.vlen_mask
         if number != _K.FUNCTION.value or at + (2 + count) * self._layout.word > self._start:
-            raise TypeNotFound(f"symbol {symbol_index}", "No function information available for that symbol")
+            raise TypeNotFound(f"symbol {symbol_index}", "No function information available for symbol")
         returned, *arguments = self._argument_ids(at + self._layout.word, 1 + count)
         variadic = bool(arguments) and arguments[-1] == 0
         if variadic:
@@ -516,6 +518,12 @@ class _Function:
 
     def arguments(self, type_id: int) -> tuple[Type, ...]:
         return tuple(self._container.type_by_id(one) for one in self._taken)
+
+
+def _tidy(name: str) -> str:
+    """One blank between ``struct``, ``union`` or ``enum`` and the tag."""
+    words = name.split(None, 1)
+    return " ".join(words) if words[0] in ("struct", "union", "enum") else name
 
 
 def _encoding(kind: Kind, data: int) -> Encoding:
