@@ -290,7 +290,7 @@ class CtfContainer:
             return Type(self, type_id, kind, name, size, _encoding(kind, *self._encoded.unpack_from(self._body, at)))
         if kind is _K.FORWARD:
             tag = _KINDS[size] if size < len(_KINDS) else _K.STRUCT
-            return Type(self, type_id, kind, _TAGS.get(tag, "struct ") + name, 0)
+            return Type(self, type_id, kind, _TAGS.get(tag, "struct ") + name)
         if kind is _K.ARRAY:
             elements = struct.unpack_from(self._order + self._layout.array, self._body, at)[2]
             return Type(self, type_id, kind, name, size or None, count=elements)
@@ -503,6 +503,8 @@ class CtfContainer:
 
 class _Function:
     """Loader of one function's type out of the function section, where functions have no number."""
+
+    complete = None
 
     def __init__(self, container: CtfContainer, returned: int, taken: tuple[int, ...]) -> None:
         self._container, self._returned, self._taken = container, returned, taken

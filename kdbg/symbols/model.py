@@ -7,9 +7,11 @@ A `Type` says what the language and the kernels need to know of a C type. Loader
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
+
+from kdbg.errors import TypeNotFound
 
 
 class Kind(enum.Enum):
@@ -33,6 +35,11 @@ class Kind(enum.Enum):
 
 TRANSPARENT = frozenset({Kind.TYPEDEF, Kind.VOLATILE, Kind.CONST, Kind.RESTRICT})
 """Kinds that stand for another type."""
+
+LIMIT = 64
+"""Steps from a type to what it stands for, beyond which the types are taken for damaged."""
+
+CORRUPT = "File data structure corruption detected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +84,22 @@ class TypeLoader(Protocol):
     def reference(self, type_id: int) -> Type | None: ...  # noqa: D102
     def arguments(self, type_id: int) -> tuple[Type, ...]: ...  # noqa: D102
 
+    @property
+    def complete(self) -> Callable[[str], Type | None] | None:
+        """What finds the type that a forward declaration of that name means, elsewhere in the target."""
+        ...
+
 
 class Type:
     """A C type.
 
-    ``name`` is as C writes it without declarators: ``struct proc``, ``proc_t``, ``unsigned int``, ``enum color``; the name
-    of a pointer, array or function is spelt out (``struct proc *``, ``char [8]``, ``int (*)()``) by `spelling`.
+    ``name`` is as C writes it without declarators: ``struct proc``, ``proc_t``, ``unsigned int``, ``enum color``; the
+    name of a pointer, array or function is spelt out (``struct proc *``, ``char [8]``, ``int (*)()``) by `spelling`.
     Types of one loader are unique: ``is`` compares them.
     """
 
     __slots__ = ("_arguments", "_by_name", "_enumerators", "_loader", "_members", "_reference", "_resolved",
-                 "_size", "count", "encoding", "id", "kind", "name", "variadic")  # fmt: skip
+                 "_size", "_spelling", "count", "encoding", "id", "kind", "name", "variadic")  # fmt: skip
 
     def __init__(
         self,
@@ -114,7 +126,8 @@ class Type:
         self._members: tuple[Member, ...] | None = None
         self._by_name: dict[str, Member] | None = None
         self._enumerators: tuple[tuple[str, int], ...] | None = None
-        self._reference: Type | None | bool = False
+        self._reference: Type | bool | None = False
+        self._spelling: str | None = None
         self._resolved: Type | None = None
         self._arguments: tuple[Type, ...] | None = None
 
@@ -123,16 +136,34 @@ class Type:
 
     @property
     def size(self) -> int:
-        """Bytes of storage; that of the type it stands for, or of all elements, where that is meant."""
+        """Bytes of storage; that of the type it stands for, or of all elements, where that is meant.
+
+        Raises `TypeNotFound` where the types of a damaged dump go round in a circle.
+        """
         if self._size is None:
-            target = self.reference
-            if self.kind is Kind.ARRAY and target is not None:
-                self._size = self.count * target.size
-            elif self.kind in TRANSPARENT and target is not None:
-                self._size = self.resolved.size
+            count, found = 1, self
+            for _ in range(LIMIT):
+                if found.kind in TRANSPARENT or found.kind is Kind.FORWARD:
+                    if (resolved := found.resolved) is found:
+                        break
+                    found = resolved
+                elif found.kind is Kind.ARRAY and found._size is None:
+                    count, target = count * found.count, found.reference
+                    if target is None:
+                        break
+                    found = target
+                else:
+                    self._size = count * (found._size or 0)
+                    return self._size
             else:
-                self._size = 0
+                raise TypeNotFound(self.name, CORRUPT)
+            self._size = 0
         return self._size
+
+    @property
+    def loader(self) -> TypeLoader:
+        """Where it comes from: the container of its module."""
+        return self._loader
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -168,11 +199,20 @@ class Type:
 
     @property
     def resolved(self) -> Type:
-        """The type behind typedefs and qualifiers; bounded, so that a cycle in a damaged dump ends."""
+        """The type behind typedefs and qualifiers; for a forward declaration the type that it means, if it is found.
+
+        Raises `TypeNotFound` where the types of a damaged dump go round in a circle.
+        """
         if self._resolved is None:
-            found, steps = self, 0
-            while found.kind in TRANSPARENT and (target := found.reference) is not None and steps < 64:
-                found, steps = target, steps + 1
+            found = self
+            for _ in range(LIMIT):
+                if found.kind not in TRANSPARENT or (target := found.reference) is None:
+                    break
+                found = target
+            else:
+                raise TypeNotFound(self.name, CORRUPT)
+            if found.kind is Kind.FORWARD and found._loader.complete is not None:
+                found = found._loader.complete(found.name) or found
             self._resolved = found
         return self._resolved
 
@@ -187,8 +227,6 @@ class Type:
         """
         found = self._find(name)
         if found is None:
-            from kdbg.errors import TypeNotFound
-
             raise TypeNotFound(f"{self.spelling}.{name}", "no such member of structure or union")
         return found
 
@@ -202,7 +240,7 @@ class Type:
         return self._by_name.get(name)
 
     def _flattened(self, depth: int) -> Iterator[Member]:
-        """Members, those of anonymous structures and unions in their place, with offsets from the start of this type."""
+        """Members, those of anonymous structures and unions in their place; offsets are from the start of this type."""
         for member in self.members:
             if member.name:
                 yield member
@@ -212,37 +250,80 @@ class Type:
 
     @property
     def spelling(self) -> str:
-        """The type as C writes it."""
-        return self._spell("", 0)
+        """The type as C writes it, in the manner of libctf: ``const char *``, ``int [2][3]``, ``int (*[3])()``."""
+        if self._spelling is None:
+            self._spelling = _Declaration(self).text()
+        return self._spelling
 
-    def _spell(self, declarator: str, depth: int) -> str:
-        target = self.reference
-        if depth > 32:
-            return f"... {declarator}".rstrip()
-        if self.kind is Kind.POINTER:
-            inner = f"*{declarator}"
-            if target is None:
-                return f"void {inner}"
-            if target.kind in (Kind.ARRAY, Kind.FUNCTION):
-                inner = f"({inner})"
-            return target._spell(inner, depth + 1)
-        if self.kind is Kind.ARRAY and target is not None:
-            return target._spell(f"{declarator}[{self.count}]", depth + 1)
-        if self.kind is Kind.FUNCTION and target is not None:
-            return target._spell(f"{declarator}()", depth + 1)
-        if self.kind in (Kind.VOLATILE, Kind.CONST, Kind.RESTRICT):
-            word = self.kind.name.lower()
-            if target is None:
-                return f"{word} void {declarator}".rstrip()
-            if target.kind is Kind.POINTER:
-                return target._spell(f"{word} {declarator}".rstrip(), depth + 1)
-            return f"{word} {target._spell(declarator, depth + 1)}"
-        return f"{self.name or 'void'} {declarator}".rstrip()
+
+class _Declaration:
+    """A name taken apart: the base, its pointers, arrays and functions; qualifiers stand with what they qualify."""
+
+    def __init__(self, of: Type) -> None:
+        self.parts: tuple[list[Type], ...] = ([], [], [], [])
+        self.order = [-1, -1, -1, -1]
+        self.next = 0
+        self.qualified = 0
+        self._add(of, 0)
+
+    def _add(self, one: Type, depth: int) -> None:
+        if depth > LIMIT:
+            raise TypeNotFound(one.name, CORRUPT)
+        level = {Kind.POINTER: 1, Kind.ARRAY: 2, Kind.FUNCTION: 3}.get(one.kind, 0)
+        qualifier = one.kind in (Kind.VOLATILE, Kind.CONST, Kind.RESTRICT)
+        target = one.reference if level or qualifier or (one.kind is Kind.TYPEDEF and not one.name) else None
+        if target is not None:
+            self._add(target, depth + 1)
+            if one.kind is Kind.TYPEDEF:
+                return
+        if qualifier:
+            level = self.qualified
+        if not self.parts[level]:
+            self.order[level] = self.next
+            self.next += 1
+        if level == 1:
+            self.qualified = 1
+        if level == 2 or (qualifier and level == 0):
+            self.parts[level].insert(0, one)
+        else:
+            self.parts[level].append(one)
+
+    def text(self) -> str:
+        # a pointer to an array or function needs parentheses: the order of the types is not that of the words
+        pointers, arrays = self.order[1] > 1, self.order[2] > 2
+        opening = 1 if pointers else 2 if arrays else -1
+        closing = 2 if arrays else 1 if pointers else -1
+        words: list[str] = []
+        blank = False
+        for level, parts in enumerate(self.parts):
+            for part in parts:
+                if blank:
+                    words.append(" ")
+                if level == opening:
+                    words.append("(")
+                    opening = -1
+                words.append(_word(part))
+                blank = part.kind not in (Kind.POINTER, Kind.ARRAY)
+            if level == closing:
+                words.append(")")
+        return "".join(words)
+
+
+def _word(part: Type) -> str:
+    if part.kind is Kind.POINTER:
+        return "*" if part.reference is not None else "void *"
+    if part.kind is Kind.ARRAY:
+        return f"[{part.count}]"
+    if part.kind is Kind.FUNCTION:
+        return "()"
+    if part.kind in (Kind.VOLATILE, Kind.CONST, Kind.RESTRICT):
+        return part.kind.name.lower()
+    return part.name
 
 
 class Types(Protocol):
     """A space of types: a module's, with its parent's behind it, or a whole target's."""
 
     def lookup(self, name: str) -> Type:
-        """The type of that C name: ``struct proc``, ``proc_t``, ``unsigned long``, ``char *``. Raises `TypeNotFound`."""
+        """The type of that C name: ``struct proc``, ``proc_t``, ``unsigned long``. Raises `TypeNotFound`."""
         ...
