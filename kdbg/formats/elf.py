@@ -1,0 +1,186 @@
+"""The parts of ELF that dumps use: file header, section headers by name, program headers, notes.
+
+Source: the ELF specification (generic ABI), elf.h. Little-endian files only: all machines of kdbg's dumps are.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from construct import Bytes, Int8ul, Int16ul, Int32ul, Int64ul, Struct
+
+from kdbg.errors import FormatError
+from kdbg.formats.source import Source
+
+MAGIC = b"\x7fELF"
+EM_386, EM_X86_64, EM_AARCH64 = 3, 62, 183
+ET_CORE = 4
+MOST_SECTIONS = 1 << 16
+MOST_NOTES = 1 << 16
+
+Ident = Struct("magic" / Bytes(4), "elf_class" / Int8ul, "data" / Int8ul, "version" / Int8ul, "pad" / Bytes(9))
+
+
+@functools.cache
+def _headers(bits: int) -> tuple[Any, Any, Any]:
+    """Declarations of (Ehdr, Shdr, Phdr) for files of 32 or 64 bits."""
+    word = Int64ul if bits == 64 else Int32ul
+    ehdr = Struct(
+        "ident" / Ident,
+        "type" / Int16ul,
+        "machine" / Int16ul,
+        "version" / Int32ul,
+        "entry" / word,
+        "phoff" / word,
+        "shoff" / word,
+        "flags" / Int32ul,
+        "ehsize" / Int16ul,
+        "phentsize" / Int16ul,
+        "phnum" / Int16ul,
+        "shentsize" / Int16ul,
+        "shnum" / Int16ul,
+        "shstrndx" / Int16ul,
+    )
+    shdr = Struct(
+        "name" / Int32ul,
+        "type" / Int32ul,
+        "flags" / word,
+        "addr" / word,
+        "offset" / word,
+        "size" / word,
+        "link" / Int32ul,
+        "info" / Int32ul,
+        "addralign" / word,
+        "entsize" / word,
+    )
+    flags = "flags" / Int32ul
+    phdr = Struct(
+        "type" / Int32ul,
+        *([flags] if bits == 64 else []),
+        "offset" / word,
+        "vaddr" / word,
+        "paddr" / word,
+        "filesz" / word,
+        "memsz" / word,
+        *([] if bits == 64 else [flags]),
+        "align" / word,
+    )
+    return ehdr, shdr, phdr
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section header with its name resolved."""
+
+    name: str
+    type: int
+    address: int
+    offset: int
+    size: int
+    entsize: int
+    link: int
+    flags: int = 0
+    info: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A program header."""
+
+    type: int
+    offset: int
+    vaddr: int
+    paddr: int
+    filesz: int
+    memsz: int
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A note: its owner's name, its type, and where its descriptor lies."""
+
+    owner: str
+    type: int
+    offset: int
+    data: memoryview
+
+
+class Elf:
+    """The headers of an ELF file. Raises `FormatError` where they contradict the file."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        ident = source.parse(Ident, 0, "ELF identification")
+        if ident.magic != MAGIC:
+            raise FormatError(source.name, f"wants an ELF header, found {bytes(ident.magic).hex()}", 0)
+        if ident.elf_class not in (1, 2):
+            raise FormatError(source.name, f"ELF class is {ident.elf_class}, wants 1 or 2", 4)
+        if ident.data != 1:
+            raise FormatError(source.name, f"ELF data encoding is {ident.data}, wants 1 (little-endian)", 5)
+        self.bits = 64 if ident.elf_class == 2 else 32
+        self._ehdr, self._shdr, self._phdr = _headers(self.bits)
+        self.header = source.parse(self._ehdr, 0, "ELF header")
+        self.machine: int = self.header.machine
+        self.type: int = self.header.type
+
+    @functools.cached_property
+    def sections(self) -> list[Section]:
+        """All sections in order, names resolved."""
+        header = self.header
+        if not header.shoff:
+            return []
+        first = self.source.parse(self._shdr, header.shoff, "section header")
+        count = header.shnum or min(first.size, MOST_SECTIONS)  # 0: the number is in the first header
+        names_at = first.link if header.shstrndx == 0xFFFF else header.shstrndx
+        entry_size = max(header.shentsize, self._shdr.sizeof())
+        raw = [
+            self.source.parse(self._shdr, header.shoff + at * entry_size, f"section header {at}") for at in range(count)
+        ]
+        names = b""
+        if names_at < len(raw):
+            start, size = raw[names_at].offset, raw[names_at].size
+            names = bytes(self.source.view[start : start + min(size, 1 << 20)])
+
+        def name(at: int) -> str:
+            end = names.find(b"\0", at)
+            return names[at : end if end >= 0 else len(names)].decode("latin-1")
+
+        return [
+            Section(name(s.name), s.type, s.addr, s.offset, s.size, s.entsize, s.link, s.flags, s.info) for s in raw
+        ]
+
+    @functools.cached_property
+    def segments(self) -> list[Segment]:
+        """All program headers in order."""
+        header = self.header
+        if not header.phoff:
+            return []
+        count = header.phnum
+        if count == 0xFFFF and header.shoff:  # PN_XNUM: the number is in the first section header
+            count = min(self.source.parse(self._shdr, header.shoff, "section header").info, MOST_SECTIONS)
+        size = max(header.phentsize, self._phdr.sizeof())
+        raw = [self.source.parse(self._phdr, header.phoff + at * size, f"program header {at}") for at in range(count)]
+        return [Segment(p.type, p.offset, p.vaddr, p.paddr, p.filesz, p.memsz, p.flags) for p in raw]
+
+    def section(self, name: str) -> Section | None:
+        """The first section of that name, or None."""
+        return next((section for section in self.sections if section.name == name), None)
+
+    def notes(self, offset: int, size: int) -> Iterator[Note]:
+        """Notes that lie in that part of the file; ends where they contradict its size."""
+        end = min(offset + size, self.source.size)
+        for _ in range(MOST_NOTES):
+            if offset + 12 > end:
+                return
+            name_size, data_size, note_type = self.source.array(offset, 4, 3, "note header").tolist()
+            name_at = offset + 12
+            data_at = name_at + (name_size + 3 & ~3)
+            if data_at + data_size > end:
+                return
+            owner = bytes(self.source.view[name_at : name_at + name_size]).rstrip(b"\0").decode("latin-1")
+            yield Note(owner, note_type, data_at, self.source.view[data_at : data_at + data_size])
+            offset = data_at + (data_size + 3 & ~3)

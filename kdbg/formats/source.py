@@ -1,0 +1,63 @@
+"""A file, mapped for reading: what every format reads from."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from typing import TYPE_CHECKING, Any
+
+from kdbg.errors import FormatError
+
+if TYPE_CHECKING:
+    from construct import Construct
+
+
+class Source:
+    """The bytes of one file, mapped read-only; nothing is read before it is asked for.
+
+    Every access is held against the file's size before it is believed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.name = os.fspath(path)
+        try:
+            with open(self.name, "rb") as file:
+                self.size = os.fstat(file.fileno()).st_size
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.size else None
+        except (OSError, ValueError) as error:
+            text = getattr(error, "strerror", None) or str(error)
+            raise FormatError(self.name, f"cannot be read: {text}") from None
+        self.view = memoryview(self._map) if self._map is not None else memoryview(b"")
+
+    def read(self, offset: int, size: int, what: str = "data") -> memoryview:
+        """Return ``size`` bytes without copying. Raises `FormatError` where the file ends before."""
+        if offset < 0 or size < 0 or offset + size > self.size:
+            raise FormatError(self.name, f"cut off: {what} of {size} bytes, the file has {self.size}", offset)
+        return self.view[offset : offset + size]
+
+    def array(self, offset: int, width: int, count: int, what: str = "table") -> memoryview:
+        """Return ``count`` little-endian words of 4 or 8 bytes as a view that gives integers."""
+        return self.read(offset, width * count, what).cast({4: "I", 8: "Q"}[width])
+
+    def find(self, pattern: bytes, start: int, end: int) -> int:
+        """Return the first offset of ``pattern`` between the offsets, or -1."""
+        return -1 if self._map is None else self._map.find(pattern, start, end)
+
+    def parse(self, declaration: Construct[Any, Any], offset: int, what: str) -> Any:
+        """Return a header as its construct declaration reads it. Raises `FormatError`."""
+        size = declaration.sizeof()
+        from construct import ConstructError
+
+        try:
+            return declaration.parse(bytes(self.read(offset, size, what)))
+        except ConstructError as error:
+            raise FormatError(self.name, f"{what}: {error}", offset) from None
+
+    def close(self) -> None:
+        """Unmap; views that are still held keep the map alive."""
+        self.view.release()
+        if self._map is not None:
+            try:
+                self._map.close()
+            except BufferError:  # somebody still holds a page
+                self._map = None

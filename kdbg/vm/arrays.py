@@ -1,0 +1,211 @@
+"""Page-table walks for arrays of addresses: the levels' table read a level at a time, all addresses at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdbg.vm.modes import PRESENT
+
+if TYPE_CHECKING:
+    from kdbg.vm.space import AddressSpace, Run
+
+Words = NDArray[np.uint64]
+
+BATCH = 1 << 14
+"""Addresses that are walked at once: their tables and indexes stay in the processor's cache."""
+MOST_TABLES = 1 << 20
+"""Tables of one level that a scan follows: a bound for cyclic or random page tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayTranslation:
+    """What `AddressSpace.translate_array` gives: one element an address."""
+
+    addresses: Words
+    """uint64[n]."""
+    frames: Words
+    """uint64[n]: frame number of the 4K page as page tables hold it; 0 where unmapped."""
+    entries: Words
+    """uint64[n]: the leaf entry, or the one with which the walk ended."""
+    levels: NDArray[np.int8]
+    """int8[n]: of the leaf, or where the walk ended."""
+    mapped: NDArray[np.bool_]
+    """bool[n]."""
+
+    def __len__(self) -> int:
+        return len(self.addresses)
+
+
+def translate(space: AddressSpace, addresses: Words) -> ArrayTranslation:
+    """Walk all addresses (uint64[n])."""
+    addresses = np.ascontiguousarray(addresses, dtype=np.uint64)
+    count = len(addresses)
+    result = ArrayTranslation(
+        addresses,
+        np.zeros(count, np.uint64),
+        np.zeros(count, np.uint64),
+        np.zeros(count, np.int8),
+        np.zeros(count, bool),
+    )
+    for start in range(0, count, BATCH):
+        _translate_batch(space, result, slice(start, min(start + BATCH, count)))
+    return result
+
+
+def _translate_batch(space: AddressSpace, result: ArrayTranslation, part: slice) -> None:
+    mode, addresses = space.mode, result.addresses[part]
+    if not mode.levels:
+        result.frames[part] = addresses >> np.uint64(12)
+        result.mapped[part] = _canonical(addresses, mode.canonical_bits)
+        return
+    width = np.uint64(mode.entry_size)
+    frame_mask = np.uint64(mode.frame_mask)
+    tables = np.full(len(addresses), space.root, np.uint64)
+    walking = np.arange(len(addresses))  # positions in the batch that are still on their way
+    inside = _canonical(addresses, mode.canonical_bits)
+    result.levels[part] = len(mode.levels) - 1
+    if not inside.all():
+        walking, tables, addresses = walking[inside], tables[inside], addresses[inside]
+    frames_out, entries_out = result.frames[part], result.entries[part]
+    levels_out, mapped_out = result.levels[part], result.mapped[part]
+    for number in range(len(mode.levels) - 1, -1, -1):
+        level = mode.levels[number]
+        indexes = (addresses >> np.uint64(level.shift)) & np.uint64((1 << level.bits) - 1)
+        if number == len(mode.levels) - 1:
+            indexes += np.uint64(space.root & 0xFFF) // width
+        entries, there = space.image.words(tables >> np.uint64(12), indexes, mode.entry_size)
+        present = there & (entries & np.uint64(PRESENT | level.reserved) == np.uint64(PRESENT))
+        leaf = present if number == 0 else present & (entries & np.uint64(level.large) != 0)
+        whole = len(walking) == len(entries_out)
+        at = slice(None) if whole else walking
+        entries_out[at] = entries
+        levels_out[at] = number
+        if number == 0 or leaf.any():
+            hit = walking[leaf]
+            mapped_out[hit] = True
+            frames_out[hit] = _leaf_frames(space, entries[leaf], addresses[leaf], number)
+        onward = present & ~leaf
+        if number and not onward.all():
+            walking, addresses, entries = walking[onward], addresses[onward], entries[onward]
+        tables = entries & frame_mask
+        if not len(walking):
+            return
+
+
+def _leaf_frames(space: AddressSpace, entries: Words, addresses: Words, number: int) -> Words:
+    """Frame of the 4K page that each leaf entry of a level gives for its address."""
+    mode = space.mode
+    size = 1 << mode.levels[number].shift
+    found = entries & np.uint64(mode.frame_mask & -size)
+    if number == 0:
+        return found >> np.uint64(12)
+    if mode.pse36:
+        found = found | ((entries >> np.uint64(13) & np.uint64(0xFF)) << np.uint64(32))
+    return (found + (addresses & np.uint64(size - 1))) >> np.uint64(12)
+
+
+def _canonical(addresses: Words, bits: int) -> NDArray[np.bool_]:
+    if bits < 48:
+        return addresses < np.uint64(1 << bits)
+    shift = np.uint64(64 - bits)
+    extended = (addresses << shift).view(np.int64) >> np.int64(64 - bits)
+    return extended.view(np.uint64) == addresses
+
+
+def leaves(space: AddressSpace, start: int, end: int) -> Iterator[ArrayTranslation]:
+    """All present leaves in [start, end), a batch of tables at a time."""
+    mode = space.mode
+    if not mode.levels:
+        return
+    tables = np.array([space.root], np.uint64)
+    bases = np.zeros(1, np.uint64)
+    yield from _scan(space, len(mode.levels) - 1, tables, bases, start, end, [MOST_TABLES])
+
+
+def _scan(
+    space: AddressSpace, number: int, tables: Words, bases: Words, start: int, end: int, left: list[int]
+) -> Iterator[ArrayTranslation]:
+    """Present leaves under tables (uint64[n] addresses) that begin at virtual ``bases`` (uint64[n])."""
+    mode, level = space.mode, space.mode.levels[number]
+    slots = np.arange(1 << level.bits, dtype=np.uint64)
+    first = np.uint64((space.root & 0xFFF) // mode.entry_size) if number == len(mode.levels) - 1 else np.uint64(0)
+    step = max(1, BATCH * 4 // len(slots))
+    for at in range(0, len(tables), step):
+        if left[0] <= 0:
+            space.image.damage.append("page tables: more than a scan follows; the rest is left out")
+            return
+        some = tables[at : at + step]
+        left[0] -= len(some)
+        frames = np.repeat(some >> np.uint64(12), len(slots))
+        entries, there = space.image.words(frames, np.tile(slots + first, len(some)), mode.entry_size)
+        addresses = np.repeat(bases[at : at + step], len(slots)) + np.tile(slots << np.uint64(level.shift), len(some))
+        if number == len(mode.levels) - 1 and mode.canonical_bits >= 48:
+            high = addresses >> np.uint64(mode.canonical_bits - 1) & np.uint64(1)
+            addresses |= np.where(high != 0, np.uint64(~((1 << mode.canonical_bits) - 1) & (1 << 64) - 1), np.uint64(0))
+        span = (1 << level.shift) - 1
+        keep = there & (entries & np.uint64(PRESENT | level.reserved) == np.uint64(PRESENT))
+        keep &= (addresses <= np.uint64(end - 1)) & (addresses | np.uint64(span) >= np.uint64(start))
+        addresses, entries = addresses[keep], entries[keep]
+        leaf = np.ones(len(entries), bool) if number == 0 else entries & np.uint64(level.large) != 0
+        if leaf.any():
+            yield ArrayTranslation(
+                addresses[leaf],
+                _leaf_frames(space, entries[leaf], addresses[leaf], number),
+                entries[leaf],
+                np.full(int(leaf.sum()), number, np.int8),
+                np.ones(int(leaf.sum()), bool),
+            )
+        if number and not leaf.all():
+            deeper = entries[~leaf] & np.uint64(mode.frame_mask)
+            yield from _scan(space, number - 1, deeper, addresses[~leaf], start, end, left)
+
+
+def runs(space: AddressSpace, start: int, end: int) -> Iterator[Run]:
+    """Mapped ranges in [start, end): neighbours with following frames, the same level and flags are joined."""
+    from kdbg.vm.space import Run
+
+    if not space.mode.levels:
+        yield Run(start, end - start, start >> 12, 0, 0)
+        return
+    pending: Run | None = None
+    for batch in leaves(space, start, end):
+        for run in _runs_of(space, batch):
+            if pending and _follows(pending, run):
+                pending = Run(pending.address, pending.size + run.size, pending.frame, pending.level, pending.flags)
+            else:
+                if pending:
+                    yield pending
+                pending = run
+    if pending:
+        yield pending
+
+
+def _runs_of(space: AddressSpace, batch: ArrayTranslation) -> Iterator[Run]:
+    from kdbg.vm.space import Run
+
+    sizes = np.array([1 << level.shift for level in space.mode.levels], np.uint64)[batch.levels]
+    flags = batch.entries & np.uint64(~space.mode.frame_mask & (1 << 64) - 1)
+    breaks = np.ones(len(batch), bool)
+    breaks[1:] = (
+        (batch.addresses[1:] != batch.addresses[:-1] + sizes[:-1])
+        | (batch.frames[1:] != batch.frames[:-1] + (sizes[:-1] >> np.uint64(12)))
+        | (batch.levels[1:] != batch.levels[:-1])
+        | (flags[1:] != flags[:-1])
+    )
+    firsts = np.flatnonzero(breaks)
+    totals = np.add.reduceat(sizes, firsts) if len(firsts) else sizes
+    for at, total in zip(firsts.tolist(), totals.tolist(), strict=True):
+        yield Run(int(batch.addresses[at]), total, int(batch.frames[at]), int(batch.levels[at]), int(flags[at]))
+
+
+def _follows(one: Run, other: Run) -> bool:
+    return (
+        other.address == one.address + one.size
+        and other.frame == one.frame + (one.size >> 12)
+        and (other.level, other.flags) == (one.level, one.flags)
+    )

@@ -1,0 +1,221 @@
+"""Address spaces: walk, translate and read virtual memory through the page tables in an image.
+
+`AddressSpace.walk` reads one address's tables level by level; `kdbg.vm.arrays` does the same for arrays of addresses. Both
+read the same table of levels (`kdbg.vm.modes`), and a test holds them against each other.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kdbg.errors import Missing, ReadError, Unmapped
+from kdbg.formats.image import PAGE, Image
+from kdbg.records import Translation
+from kdbg.vm.modes import PRESENT, PagingMode
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from kdbg.vm.arrays import ArrayTranslation
+
+CACHE_BYTES = 8 << 20
+"""What the translations that a space remembers may take, roughly."""
+BYTES_PER_TRANSLATION = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One table on the way to a page."""
+
+    level: int
+    frame: int
+    """Of the table, as page tables hold frames (machine frames in a paravirtual domain)."""
+    index: int
+    entry: int
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The way that an address takes through the page tables. One that ends early is an answer too."""
+
+    address: int
+    steps: tuple[Step, ...]
+    page_address: int | None
+    """Address of the page (frame number x 4096) that the leaf maps; None where the walk ended before."""
+    level: int
+    """Of the leaf, or where the walk ended."""
+    ended: str | None
+    """Why there is no leaf, else None."""
+
+    @property
+    def entry(self) -> int:
+        """The last entry read; 0 where none was."""
+        return self.steps[-1].entry if self.steps else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A range of addresses that is mapped in one piece."""
+
+    address: int
+    size: int
+    frame: int
+    """Of the first page, as page tables hold frames."""
+    level: int
+    flags: int
+    """The entry's bits outside the frame number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What was read of a range, and what is missing of it."""
+
+    data: bytes
+    """Of the whole length; zeros where nothing could be read."""
+    missing: tuple[tuple[int, int, str], ...]
+    """(address, bytes, why) of what could not be read."""
+
+
+class AddressSpace:
+    """Virtual memory as one set of page tables maps it.
+
+    ``root`` is the address of the top table, frame number x 4096 (PAE: at 32 bytes exactly), in the frames that page tables
+    hold. Reads go through a bounded memory of translations; pages themselves are never copied.
+    """
+
+    def __init__(self, image: Image, mode: PagingMode, root: int) -> None:
+        self.image = image
+        self.mode = mode
+        self.root = root
+        self._known: OrderedDict[int, memoryview] = OrderedDict()
+        self._most = CACHE_BYTES // BYTES_PER_TRANSLATION
+
+    # one address
+
+    def walk(self, address: int) -> Walk:
+        """Follow an address through the tables, whatever they hold."""
+        mode = self.mode
+        if not mode.canonical(address):
+            return Walk(address, (), None, len(mode.levels) - 1, "the address is not canonical")
+        if not mode.levels:
+            return Walk(address, (), address & -PAGE, 0, None)
+        table, steps = self.root, []
+        for number in range(len(mode.levels) - 1, -1, -1):
+            level = mode.levels[number]
+            frame, index = table >> 12, address >> level.shift & (1 << level.bits) - 1
+            page = self.image.page(frame)
+            if page is None:
+                why = self.image.why_missing(frame)
+                return Walk(address, tuple(steps), None, number, f"level {number} ({level.name}): its table: {why}")
+            at = (table & 0xFFF) + index * mode.entry_size
+            entry = int.from_bytes(page[at : at + mode.entry_size], "little")
+            steps.append(Step(number, frame, index, entry))
+            if not entry & PRESENT:
+                what = "0" if entry == 0 else f"{entry:x}: not present"
+                place = f"level {number} ({level.name} frame {frame:x}, entry {index:#x}) is {what}"
+                return Walk(address, tuple(steps), None, number, place)
+            if entry & level.reserved:
+                place = f"level {number} ({level.name} frame {frame:x}, entry {index:#x}) is {entry:x}"
+                return Walk(address, tuple(steps), None, number, f"{place}: a reserved bit is set")
+            if number == 0 or entry & level.large:
+                offset = address & (1 << level.shift) - 1 & -PAGE
+                return Walk(address, tuple(steps), mode.leaf_frame_address(entry, number) + offset, number, None)
+            table = entry & mode.frame_mask
+        raise AssertionError("a walk ends at level 0")
+
+    def page_address(self, address: int) -> int:
+        """Frame number x 4096 of the page that holds the address. Raises `Unmapped`."""
+        walk = self.walk(address)
+        if walk.page_address is None:
+            raise Unmapped(address, walk.ended or "", walk.level, walk.entry)
+        return walk.page_address
+
+    def translate(self, address: int) -> Translation:
+        """Where the address leads. Raises `Unmapped`."""
+        walk = self.walk(address)
+        if walk.page_address is None:
+            raise Unmapped(address, walk.ended or "", walk.level, walk.entry)
+        frame = walk.page_address >> 12
+        image = self.image
+        missing = None if image.page(frame) is not None else image.why_missing(frame)
+        pfn = image.mfn_to_pfn(frame) if image.paravirtual else frame
+        return Translation(
+            address=address,
+            physical=None if pfn is None else pfn * PAGE + address % PAGE,
+            pfn=pfn,
+            mfn=frame if image.paravirtual else None,
+            page_size=1 << self.mode.levels[walk.level].shift if self.mode.levels else PAGE,
+            entry=walk.entry,
+            level=walk.level,
+            missing=missing,
+        )
+
+    # memory
+
+    def page(self, address: int) -> memoryview:
+        """The page that holds the address. Raises `Unmapped` or `Missing`."""
+        key = address >> 12
+        found = self._known.get(key)
+        if found is None:
+            frame = self.page_address(address) >> 12
+            found = self.image.page(frame)
+            if found is None:
+                raise Missing(address, f"mapped to frame {frame:x}: {self.image.why_missing(frame)}")
+            self._known[key] = found
+            if len(self._known) > self._most:
+                self._known.popitem(last=False)
+        return found
+
+    def read(self, address: int, size: int) -> bytes:
+        """Exactly ``size`` bytes. Raises `Unmapped` or `Missing` for the first page that cannot be read."""
+        start = address & 0xFFF
+        if start + size <= PAGE:
+            return bytes(self.page(address)[start : start + size])
+        return b"".join(self._parts(address, size))
+
+    def _parts(self, address: int, size: int) -> Iterator[memoryview]:
+        while size > 0:
+            start = address & 0xFFF
+            part = self.page(address)[start : start + size]
+            yield part
+            address += len(part)
+            size -= len(part)
+
+    def read_partial(self, address: int, size: int) -> Partial:
+        """What can be read of ``size`` bytes, and what is missing and why."""
+        data, missing, at = bytearray(size), [], 0
+        while at < size:
+            length = min(PAGE - (address + at & 0xFFF), size - at)
+            try:
+                data[at : at + length] = self.read(address + at, length)
+            except ReadError as error:
+                if missing and missing[-1][0] + missing[-1][1] == address + at and missing[-1][2] == error.reason:
+                    missing[-1] = (missing[-1][0], missing[-1][1] + length, error.reason)
+                else:
+                    missing.append((address + at, length, error.reason))
+            at += length
+        return Partial(bytes(data), tuple(missing))
+
+    # many addresses
+
+    def translate_array(self, addresses: NDArray[np.uint64]) -> ArrayTranslation:
+        """Where each of many addresses leads: see `kdbg.vm.arrays.ArrayTranslation`."""
+        from kdbg.vm.arrays import translate
+
+        return translate(self, addresses)
+
+    def leaves(self, start: int = 0, end: int = 1 << 64) -> Iterator[ArrayTranslation]:
+        """All present leaves between two addresses, a batch at a time, addresses ascending within a batch."""
+        from kdbg.vm.arrays import leaves
+
+        return leaves(self, start, end)
+
+    def runs(self, start: int, end: int) -> Iterator[Run]:
+        """The mapped ranges between two addresses, neighbours with following frames and equal flags joined."""
+        from kdbg.vm.arrays import runs
+
+        return runs(self, start, end)
