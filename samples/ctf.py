@@ -23,7 +23,8 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-INTEGER, FLOAT, POINTER, ARRAY, FUNCTION, STRUCT, UNION, ENUM, FORWARD, TYPEDEF, VOLATILE, CONST, RESTRICT = range(1, 14)
+INTEGER, FLOAT, POINTER, ARRAY, FUNCTION, STRUCT, UNION = range(1, 8)
+ENUM, FORWARD, TYPEDEF, VOLATILE, CONST, RESTRICT = range(8, 14)
 
 Field = tuple[str, int] | tuple[str, int, int]
 """A member: name, number of its type, and the bits of a bit-field."""

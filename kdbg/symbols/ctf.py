@@ -441,14 +441,14 @@ class CtfContainer:
     # objects and functions
 
     def _entry(self, index: int) -> tuple[int, int]:
-        """Symbol type and place of the entry for a symbol of the table, place 0 if there is none."""
+        """Symbol type and place of the entry for a symbol of the table, place -1 if there is none."""
         if self._entries is None:
             self._entries = dict(self._pair())
         size, info_at = (24, 4) if self.bits == 64 else (16, 12)
         where = index * size + info_at
         if not 0 <= where < len(self._symtab):
             raise TypeNotFound(f"symbol {index}", "Symbol table information is not available")
-        return self._symtab[where] & 0xF, self._entries.get(index, 0)
+        return self._symtab[where] & 0xF, self._entries.get(index, -1)
 
     def _pair(self) -> Iterator[tuple[int, int]]:
         """Pair symbols with entries: both sections follow the order of the table, undefined symbols are left out."""
@@ -480,7 +480,7 @@ class CtfContainer:
         kind, at = self._entry(symbol_index)
         if kind != 1:
             raise TypeNotFound(f"symbol {symbol_index}", "Symbol table entry is not a data object")
-        type_id = self._argument_ids(at, 1)[0] if at else 0
+        type_id = self._argument_ids(at, 1)[0] if at >= 0 else 0
         if not type_id:
             raise TypeNotFound(f"symbol {symbol_index}", NO_DATA)
         return self.type_by_id(type_id)
@@ -490,7 +490,7 @@ class CtfContainer:
         kind, at = self._entry(symbol_index)
         if kind != 2:
             raise TypeNotFound(f"symbol {symbol_index}", "Symbol table entry is not a function")
-        head = self._argument_ids(at, 1)[0] if at else 0
+        head = self._argument_ids(at, 1)[0] if at >= 0 else 0
         number, count = head >> self._layout.kind_shift, head & self._layout.vlen_mask
         if number != _K.FUNCTION.value or at + (2 + count) * self._layout.word > self._start:
             raise TypeNotFound(f"symbol {symbol_index}", "No function information available for symbol")
