@@ -163,7 +163,7 @@ class Value:
         offset, size = member.offset, member.type.size
         if base._data is not None and offset + size <= len(base._data):
             data = base._data[offset : offset + size]
-        return _plain(Value(base._memory, member.type, base.place + offset, data), kind)
+        return plain_of_kind(Value(base._memory, member.type, base.place + offset, data), kind)
 
     def _integer(self, member: Member) -> int:
         encoding = member.type.resolved.encoding or Encoding(bits=member.type.size * 8)
@@ -182,11 +182,16 @@ class Value:
         offset, data = at * element.size, None
         if resolved.kind is Kind.ARRAY and self._data is not None and 0 <= offset <= len(self._data) - element.size:
             data = self._data[offset : offset + element.size]
-        return _plain(Value(self._memory, element, self.address + offset, data), element.resolved.kind)
+        return plain_of_kind(Value(self._memory, element, self.address + offset, data), element.resolved.kind)
 
 
-def _plain(value: Value, kind: Kind) -> Any:
-    """Numbers instead of values where the type is a number's."""
+def plain(value: Value) -> Any:
+    """A number instead of the value where its type is a number's."""
+    return plain_of_kind(value, value.type.resolved.kind)
+
+
+def plain_of_kind(value: Value, kind: Kind) -> Any:
+    """As `plain`, for a type of which the kind is known."""
     if kind in (Kind.INTEGER, Kind.ENUM):
         return int(value)
     if kind is Kind.FLOAT and value.type.size in (4, 8):

@@ -1,0 +1,66 @@
+"""kdbg: a post-mortem crash dump debugger.
+
+    import kdbg
+
+    with kdbg.open("core.domu") as target:
+        print(target.info.kernel)
+        for thread in target.threads():
+            print(f"{thread.address:x}", thread.name, thread.state)
+        for record in target.run("::evtchns"):
+            print(record.type, record.evtchn, record.handlers)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kdbg.errors import (
+    CommandError,
+    Error,
+    FormatError,
+    Missing,
+    ReadError,
+    StructureError,
+    SymbolNotFound,
+    TypeNotFound,
+    Unmapped,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from kdbg.dump import Dump
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CommandError",
+    "Error",
+    "FormatError",
+    "Missing",
+    "ReadError",
+    "StructureError",
+    "SymbolNotFound",
+    "TypeNotFound",
+    "Unmapped",
+    "UsageError",
+    "open",
+]
+
+
+def open(path: str | PathLike[str], *more: str | PathLike[str]) -> Dump:  # noqa: A001
+    """Open a dump by what its bytes say. Raises `FormatError`.
+
+    ``more``: further files of the same dump (a namelist and its core, the parts of a split one); no format that is read
+    today has any.
+    """
+    import os
+
+    from kdbg.dump import Dump
+    from kdbg.formats import open_image
+
+    if more:
+        raise FormatError(os.fspath(path), f"opened together with {os.fspath(more[0])}: no known format has several files")
+    name = os.fspath(path)
+    return Dump(name, open_image(name))

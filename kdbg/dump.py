@@ -1,0 +1,270 @@
+"""A dump as a target: its image, its address spaces and its kernel tied together, each made when it is first needed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound, Unmapped
+from kdbg.formats.image import Image, PageMap
+from kdbg.records import Cpu, Frame, Info, LogEntry, Module, Process, Thread, Translation
+from kdbg.target import Space, Target
+from kdbg.vm.space import AddressSpace, Partial
+from kdbg.vm.vcpu import CR0_PAGING, guest_bits, has_user_tables, space_of
+
+if TYPE_CHECKING:
+    from kdbg.symbols.model import Type
+    from kdbg.symbols.table import Symbol
+    from kdbg.symbols.value import Value
+
+KERNELS = (("kdbg.kernels.solaris.kernel", "Solaris"), ("kdbg.kernels.linux.kernel", "Linux"))
+"""(module, class) of each kernel that is looked for, in order."""
+
+
+class SpaceMemory:
+    """An address space with a width: what values are read from."""
+
+    def __init__(self, space: AddressSpace, bits: int) -> None:
+        self.space = space
+        self.bits = bits
+        self.read = space.read
+
+
+class Dump(Target):
+    """One opened dump."""
+
+    kind = "dump"
+
+    def __init__(self, name: str, image: Image) -> None:
+        super().__init__(name, guest_bits(image))
+        self.image = image
+        self.notes.extend(image.damage)
+        self._spaces: dict[tuple[int, int], AddressSpace] = {}
+
+    # what it is
+
+    @property
+    def info(self) -> Info:
+        """What the dump is, and which kernel is in it."""
+        from dataclasses import replace
+
+        told = self.image.describe()
+        kernel = self.kernel
+        return replace(
+            told,
+            file=self.name,
+            bits=self.bits,
+            architecture="x86-64" if self.bits == 64 else "x86",
+            kernel=kernel.describe() if kernel else None,
+            host=kernel.uname.get("nodename") if kernel else None,
+        )
+
+    @functools.cached_property
+    def kernel(self) -> Any:
+        """The kernel found in the dump, or None."""
+        from importlib import import_module
+
+        for module, name in KERNELS:
+            found = getattr(import_module(module), name).detect(self)
+            if found is not None:
+                return found
+        return None
+
+    def require_kernel(self) -> Any:
+        """The kernel. Raises `CommandError` where none is known."""
+        if self.kernel is None:
+            raise CommandError("no kernel that kdbg knows was found in the dump")
+        return self.kernel
+
+    def capabilities(self) -> frozenset[str]:
+        """What dcmds may ask for."""
+        found = {"dump", "vcpus"} if self.image.contexts else {"dump"}
+        if self.kernel is not None:
+            found |= {"kernel", "symbols", self.kernel.name}
+        return frozenset(found)
+
+    # address spaces
+
+    @functools.cached_property
+    def space(self) -> AddressSpace:
+        """The kernel's own address space; of an unknown kernel, that of the first vCPU."""
+        if self.kernel is not None:
+            return self.kernel.space  # type: ignore[no-any-return]
+        for space in self.kernel_spaces():
+            return space
+        raise Error(f"{self.name}: no vCPU context tells where the page tables are")
+
+    def kernel_spaces(self) -> Iterator[AddressSpace]:
+        """The spaces of the vCPUs' kernel page tables, each once."""
+        seen = set()
+        for registers in self.image.contexts:
+            if "cr3" in registers and registers["cr3"] not in seen:
+                seen.add(registers["cr3"])
+                yield self._space_by_root(registers["cr3"])
+
+    def memory(self, space: AddressSpace) -> SpaceMemory:
+        """An address space as `kdbg.symbols.value.Memory`."""
+        return SpaceMemory(space, self.bits)
+
+    def space_for(self, root: int | None = None, process: int | Process | None = None) -> AddressSpace:
+        """The space of a vCPU's cr3 or user_cr3 (as the register holds it), of a process, or the kernel's own."""
+        if process is not None:
+            kernel = self.require_kernel()
+            if isinstance(process, int):
+                return kernel.process_space(process)  # type: ignore[no-any-return]
+            return kernel.space_of_process(process.address)  # type: ignore[no-any-return]
+        return self.space if root is None else self._space_by_root(root)
+
+    def _space_by_root(self, root: int) -> AddressSpace:
+        registers = next((r for r in self.image.contexts if root in (r.get("cr3"), r.get("user_cr3"))), {})
+        key = (root, registers.get("cr0", CR0_PAGING) & CR0_PAGING)
+        if key not in self._spaces:
+            self._spaces[key] = space_of(self.image, registers, root)
+        return self._spaces[key]
+
+    # memory
+
+    def read(self, address: int, size: int, space: Space = Space.VIRTUAL) -> bytes:
+        """Exactly ``size`` bytes. Raises `ReadError`: `Unmapped` or `Missing` for the first page that cannot be read."""
+        if space is Space.PHYSICAL:
+            return self.image.read_physical(address, size)
+        if space is Space.FILE:
+            raise ReadError(address, reason="operation not supported by target")
+        return self.space.read(address, size)
+
+    def read_partial(self, address: int, size: int, root: int | None = None) -> Partial:
+        """What can be read of a range, and what is missing of it."""
+        return self.space_for(root).read_partial(address, size)
+
+    def read_physical(self, address: int, size: int) -> bytes:
+        """Exactly ``size`` bytes of guest-physical memory. Raises `Missing`."""
+        return self.image.read_physical(address, size)
+
+    def translate(
+        self, address: int, root: int | None = None, process: int | Process | None = None
+    ) -> Translation:
+        """Where a virtual address leads. Raises `Unmapped`.
+
+        ``root``: a vCPU's cr3 or user_cr3 as the register holds it; None: the kernel's own space. ``process``: a pid, or a
+        record of `processes`.
+        """
+        return self.space_for(root, process).translate(address)
+
+    @property
+    def pages(self) -> PageMap:
+        """The pfns whose bytes lie in the file."""
+        return self.image.pages
+
+    def pfn_to_mfn(self, pfn: int) -> int | None:
+        """The machine frame of a guest frame, or None."""
+        return self.image.pfn_to_mfn(pfn)
+
+    def mfn_to_pfn(self, mfn: int) -> int | None:
+        """The guest frame of a machine frame, or None."""
+        return self.image.mfn_to_pfn(mfn)
+
+    # names and types
+
+    def lookup(self, name: str, module: str | None = None) -> Symbol:
+        """The symbol of that name. Raises `SymbolNotFound`."""
+        if self.kernel is None:
+            raise SymbolNotFound(name)
+        return self.kernel.symbol(name, module)  # type: ignore[no-any-return]
+
+    def nearest(self, address: int, distance: int | None = None) -> tuple[Symbol, int]:
+        """The symbol that covers the address, and the offset in it. Raises `SymbolNotFound`."""
+        found = self.kernel.symbols.nearest(address, distance) if self.kernel is not None else None
+        if found is None:
+            raise SymbolNotFound(f"{address:x}", "no symbol corresponds to address")
+        return found  # type: ignore[no-any-return]
+
+    def qualified(self, symbol: Symbol) -> str:
+        """The name as labels show it: with its module where the bare name means another symbol."""
+        if self.kernel is None or self.kernel.symbols.is_main(symbol):
+            return symbol.name
+        return f"{symbol.module}`{symbol.name}"
+
+    def symbol(self, name: str) -> Symbol:
+        """The symbol of that name, ``module`name`` that of one module. Raises `SymbolNotFound`."""
+        module, _, bare = name.rpartition("`")
+        return self.lookup(bare, module or None)
+
+    def symbol_at(self, address: int) -> tuple[Symbol, int]:
+        """The symbol that covers the address, and the offset in it. Raises `SymbolNotFound`."""
+        return self.nearest(address)
+
+    def type(self, name: str) -> Type:
+        """The type of that C name. Raises `TypeNotFound`."""
+        if self.kernel is None:
+            return super().type(name)
+        return self.kernel.type(name)  # type: ignore[no-any-return]
+
+    def type_of(self, symbol: Symbol) -> Type:
+        """The type of a symbol's object or function. Raises `TypeNotFound`."""
+        if self.kernel is None:
+            return super().type_of(symbol)
+        return self.kernel.type_of(symbol)  # type: ignore[no-any-return]
+
+    def value(self, name: str) -> Value:
+        """The variable of that name as a typed place in memory. Raises `SymbolNotFound`, `TypeNotFound`."""
+        return self.require_kernel().variable_value(name)  # type: ignore[no-any-return]
+
+    # records
+
+    def cpus(self) -> list[Cpu]:
+        """The CPUs with the registers of their contexts; numbered by the kernel, or by their place in the dump."""
+        if self.kernel is not None:
+            return list(self.kernel.cpus())
+        return [Cpu(at, registers) for at, registers in enumerate(self.image.contexts)]
+
+    def threads(self) -> Iterator[Thread]:
+        """The threads that the kernel knows. Raises `CommandError` where no kernel is known."""
+        return self.require_kernel().threads()  # type: ignore[no-any-return]
+
+    def processes(self) -> Iterator[Process]:
+        """The processes that the kernel knows. Raises `CommandError` where no kernel is known."""
+        return self.require_kernel().processes()  # type: ignore[no-any-return]
+
+    def modules(self) -> Iterator[Module]:
+        """The modules of the kernel. Raises `CommandError` where no kernel is known."""
+        return self.require_kernel().modules()  # type: ignore[no-any-return]
+
+    def log(self) -> Iterator[LogEntry]:
+        """The kernel's messages. Raises `CommandError` where no kernel is known."""
+        return self.require_kernel().log()  # type: ignore[no-any-return]
+
+    def stack(self, thread: Thread | int) -> list[Frame]:
+        """The stack of a thread: a record of `threads`, or the address of its structure."""
+        return self.require_kernel().stack(thread if isinstance(thread, int) else thread.address)  # type: ignore[no-any-return]
+
+    def registers(self) -> Mapping[str, int]:
+        """Registers of the representative thread: of the panic where there was one, else of the first vCPU."""
+        if self.kernel is not None:
+            return self.kernel.registers()  # type: ignore[no-any-return]
+        contexts = self.image.contexts
+        return contexts[0] if contexts else {}
+
+    # the language
+
+    @functools.cached_property
+    def _session(self) -> Any:
+        from kdbg.lang.session import Session
+
+        return Session(self)
+
+    def run(self, command: str) -> Sequence[Any]:
+        """Run a pipeline of the language; the records of its last command. Raises `CommandError`."""
+        return self._session.records(command)  # type: ignore[no-any-return]
+
+    def walk(self, name: str, start: int | None = None) -> Iterator[int]:
+        """The addresses that a walker yields. Raises `CommandError`."""
+        address = "" if start is None else f"{start:x}"
+        return (record.address for record in self.run(f"{address}::walk {name}"))
+
+    def close(self) -> None:
+        """Let the file go."""
+        self.image.source.close()
+
+
+__all__ = ["Dump", "SpaceMemory", "Unmapped", "has_user_tables"]
