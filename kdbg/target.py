@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import CommandError, ReadError, SymbolNotFound, TypeNotFound
+from kdbg.symbols.private import PrivateSymbols
 
 if TYPE_CHECKING:
     from kdbg.symbols.model import Type
@@ -39,12 +40,35 @@ class Target:
         self.bits = bits
         self.notes: list[str] = []
         """What was odd or missing, a sentence each, in the order of discovery."""
+        self.private = PrivateSymbols()
+        """Symbols that the person added: `lookup` (without a module) and `nearest` put them before all others."""
 
     # memory
 
     def read(self, address: int, size: int, space: Space = Space.VIRTUAL) -> bytes:
         """Exactly ``size`` bytes. Raises `ReadError`."""
         raise ReadError(address, reason="no mapping for address")
+
+    def read_some(self, address: int, size: int, space: Space = Space.VIRTUAL) -> bytes:
+        """Up to ``size`` bytes: as many as can be read from there on. Raises `ReadError` where not one can.
+
+        A file's end may give none without an error.
+        """
+        try:
+            return self.read(address, size, space)
+        except ReadError:
+            pieces = []
+            at, end = address, address + size
+            while at < end:
+                step = min(end - at, 4096 - at % 4096)
+                try:
+                    pieces.append(self.read(at, step, space))
+                except ReadError:
+                    break
+                at += step
+            if not pieces:
+                raise
+            return b"".join(pieces)
 
     def write(self, address: int, data: bytes, space: Space = Space.VIRTUAL) -> None:
         """Write all of ``data``. Raises `ReadError`; dumps are never written to."""
@@ -54,6 +78,8 @@ class Target:
 
     def lookup(self, name: str, module: str | None = None) -> Symbol:
         """The symbol of that name, in one module or object if given. Raises `SymbolNotFound`."""
+        if module is None and (private := self.private.lookup(name)) is not None:
+            return private
         raise SymbolNotFound(name)
 
     def nearest(self, address: int, distance: int | None = None) -> tuple[Symbol, int]:
@@ -61,6 +87,9 @@ class Target:
 
         Raises `SymbolNotFound`.
         """
+        private = self.private.nearest(address, distance)
+        if private is not None:
+            return private, address - private.address
         raise SymbolNotFound(f"{address:x}", "no symbol corresponds to address")
 
     def qualified(self, symbol: Symbol) -> str:
