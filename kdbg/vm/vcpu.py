@@ -16,8 +16,8 @@ CR0_PAGING = 1 << 31
 CR4_PSE, CR4_PAE, CR4_LA57 = 1 << 4, 1 << 5, 1 << 12
 ADDRESS_BITS = (1 << 52) - 1
 
-PDPTE_RESERVED = 0x1E6
-"""Bits that must be 0 in a present PAE PDPTE (SDM table 4-8): 1-2 and 5-8."""
+PDPTE_RESERVED = 0x186
+"""Bits that must be 0 in a present PAE PDPTE: 1-2 and 7-8 (SDM table 4-8 has 5-6 too; emulators set bit 5, accessed)."""
 
 _GENERAL = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "rip", "r8", "r9", "r10", "r11", "r12", "r13",
             "r14", "r15", "fs_base", "gs_base", "gs_base_user")  # fmt: skip
