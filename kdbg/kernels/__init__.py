@@ -1,0 +1,1 @@
+"""Operating systems, a package each: from memory, names and types to records."""

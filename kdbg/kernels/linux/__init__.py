@@ -1,0 +1,1 @@
+"""Linux kernels, found in an image without any file beside it."""
