@@ -16,6 +16,7 @@ from kdbg.symbols.private import PrivateSymbols
 
 if TYPE_CHECKING:
     from kdbg.symbols.model import Type
+    from kdbg.symbols.synthetic import SyntheticTypes
     from kdbg.symbols.table import Symbol
 
 
@@ -40,6 +41,8 @@ class Target:
         self.bits = bits
         self.notes: list[str] = []
         """What was odd or missing, a sentence each, in the order of discovery."""
+        self.synthetic: SyntheticTypes | None = None
+        """Types that the person made (``::typedef``); `kdbg.symbols.synthetic.find_type` knows them."""
         self.private = PrivateSymbols()
         """Symbols that the person added: `lookup` (without a module) and `nearest` put them before all others."""
 

@@ -30,7 +30,7 @@ LARGEST = 128 << 20
 NO_TYPE = "No type information available for that name"
 NO_DATA = "No type information available for symbol"
 _K = Kind
-_REFERENCES = frozenset({_K.POINTER, _K.TYPEDEF, _K.VOLATILE, _K.CONST, _K.RESTRICT})
+REFERENCES = frozenset({_K.POINTER, _K.TYPEDEF, _K.VOLATILE, _K.CONST, _K.RESTRICT})
 _TAGS = {_K.STRUCT: "struct ", _K.UNION: "union ", _K.ENUM: "enum "}
 _KINDS = list(Kind)
 _QUALIFIERS = frozenset({"static", "volatile", "auto", "extern", "const", "register", "restrict", "_Restrict"})
@@ -206,7 +206,7 @@ class CtfContainer:
                 raise self._fail(f"kind {number} of type {len(offsets)} is not known", at)
             offsets.append(at)
             kind = _KINDS[number]
-            child = child or (kind in _REFERENCES and size >= layout.child)
+            child = child or (kind in REFERENCES and size >= layout.child)
             at += 12
             if size == layout.large_size and at + 8 <= end:
                 high, low = struct.unpack_from(self._order + "II", self._body, at)
@@ -241,7 +241,7 @@ class CtfContainer:
         if size == layout.large_size:
             high, low = struct.unpack_from(self._order + "II", self._body, offset)
             offset += 8
-            if _KINDS[info >> layout.kind_shift] not in _REFERENCES:
+            if _KINDS[info >> layout.kind_shift] not in REFERENCES:
                 size = high << 32 | low
         root = bool(info & layout.root_bit)
         return name, _KINDS[info >> layout.kind_shift], root, info & layout.vlen_mask, size, offset
@@ -265,6 +265,11 @@ class CtfContainer:
     def __iter__(self) -> Iterator[Type]:
         """All its own types in order."""
         return (self.type_by_id(self._base | index) for index in range(1, len(self._offsets)))
+
+    def is_root(self, type_id: int) -> bool:
+        """Whether a type stands at the top level. Raises `TypeNotFound`."""
+        holder, index = self._locate(type_id)
+        return holder._record(index)[2]
 
     def roots(self) -> Iterator[Type]:
         """Its own types at the top level (bit-fields and the like are not)."""
@@ -299,7 +304,7 @@ class CtfContainer:
             return Type(self, type_id, kind, name, 0, variadic=variadic)
         if kind is _K.POINTER:
             return Type(self, type_id, kind, name, self.bits // 8)
-        return Type(self, type_id, kind, name, None if kind in _REFERENCES else 0)
+        return Type(self, type_id, kind, name, None if kind in REFERENCES else 0)
 
     def _argument_ids(self, at: int, count: int) -> tuple[int, ...]:
         letter = "H" if self._layout.word == 2 else "I"
@@ -337,7 +342,7 @@ class CtfContainer:
         _, kind, _, _, size, at = holder._record(index)
         if kind is _K.ARRAY:
             size = struct.unpack_from(holder._order + holder._layout.array, holder._body, at)[0]
-        elif kind is not _K.FUNCTION and kind not in _REFERENCES:
+        elif kind is not _K.FUNCTION and kind not in REFERENCES:
             return None
         return holder.type_by_id(size) if size else None
 

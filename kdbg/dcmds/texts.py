@@ -1,0 +1,53 @@
+"""Texts of single values, as ::print shows them."""
+
+from __future__ import annotations
+
+import math
+
+from kdbg.lang.formats_numbers import prefixed
+from kdbg.symbols.model import Encoding
+
+MASK64 = (1 << 64) - 1
+
+
+def is_char(encoding: Encoding) -> bool:
+    """Whether it is C's signed char: shown as a character."""
+    return encoding.char and encoding.signed and encoding.bits == 8 and not encoding.float_format
+
+
+def printable(text: bytes) -> bool:
+    """Whether all bytes are printable ASCII."""
+    return not text or (min(text) >= 32 and max(text) < 127)
+
+
+def decimal(value: int, bits: int) -> str:
+    """``0t10``, ``9``, ``-0t3``; signed of so many bits, 0: as it is."""
+    if bits and value >> (bits - 1) & 1:
+        value -= 1 << bits
+    return f"-0t{-value}" if value < 0 else prefixed(value, 10)
+
+
+def internet(data: bytes) -> str:
+    """An IPv4 address, its bytes in network order."""
+    return ".".join(str(byte) for byte in data)
+
+
+def internet6(data: bytes) -> str:
+    """An IPv6 address."""
+    import ipaddress
+
+    return str(ipaddress.IPv6Address(data))
+
+
+def extended(data: bytes) -> float:
+    """The x87's 80-bit number at the start of 16 bytes, as near as a double comes to it."""
+    mantissa = int.from_bytes(data[:8], "little")
+    exponent = int.from_bytes(data[8:10], "little")
+    sign = -1.0 if exponent >> 15 else 1.0
+    exponent &= 0x7FFF
+    if exponent == 0x7FFF:
+        return sign * (float("inf") if not mantissa << 1 & MASK64 else float("nan"))
+    try:
+        return sign * math.ldexp(mantissa, exponent - 16383 - 63)
+    except OverflowError:
+        return sign * float("inf")
