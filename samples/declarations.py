@@ -1,13 +1,11 @@
 """The structures of the kernel that the builder fills, as C declares them, each with the header that it comes from.
 
-Members, their types and their order are those of illumos in 2021; where a structure is long (proc, user, zone,
-    vnode),
+Members, their types and their order are those of illumos in 2021; where a structure is long (proc, user, zone, vnode),
 the members that no debugger looks at are left out, so that what follows lies elsewhere than in a real kernel. That is
 deliberate: a dump's CTF says where a member lies, and nothing else may.
 
 What has to lie as in a real kernel, because it is needed before there are types (debug_info, modctl, struct module)
-    or is
-not the kernel's to choose (Xen's shared page, saved registers, ELF), is complete; `FIXED` names it.
+or is not the kernel's to choose (Xen's shared page, saved registers, ELF), is complete; `FIXED` names it.
 """
 
 from __future__ import annotations
@@ -350,8 +348,7 @@ struct debug_info { uint32_t di_magic; uint32_t di_version; uintptr_t di_modules
 
 
 def declarations(bits: int, later_module: bool = False) -> str:
-    """All declarations for a kernel of that width; ``later_module``: the struct module of kernels since about
-    2024."""
+    """All declarations for a kernel of that width; ``later_module``: with the struct module of later kernels."""
     values = {
         "avl_node": AVL_NODE[bits],
         "regs": REGS[bits],

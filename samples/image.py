@@ -152,9 +152,11 @@ class KernelImage:
 
     def spelled(self, text: str) -> CType:
         """A type by its C spelling with stars and dimensions behind: ``struct cpu *``, ``char [257]``."""
-        name, stars, dimensions = re.fullmatch(r"([\w ]+?)\s*(\**)\s*((?:\[\d+\])*)", text.strip()).groups()  # type: ignore[union-attr]
+        match = re.fullmatch(r"([\w ]+?)\s*((?:\*\s*)*)((?:\[\d+\])*)", text.strip())
+        assert match is not None, text
+        name, stars, dimensions = match.groups()
         ctype = self.layout.void if name == "void" else self.layout.type(name)
-        for _ in stars:
+        for _ in range(stars.count("*")):
             ctype = self.layout.pointer(ctype)
         for count in reversed(re.findall(r"\d+", dimensions)):
             ctype = CType("array", target=ctype, count=int(count), size=ctype.size * int(count), align=ctype.align,
@@ -211,6 +213,12 @@ class KernelImage:
             data = value if isinstance(value, bytes) else (value & (1 << 8 * size) - 1).to_bytes(size, "little")
             self.space.write(address, data)
         return address
+
+    def set(self, name: str, value: int | Structure) -> None:
+        """Write a variable of word size or less."""
+        symbol = self.symbols[name]
+        number = value.address if isinstance(value, Structure) else value
+        self.space.write(symbol.address, (number & (1 << 8 * symbol.size) - 1).to_bytes(symbol.size, "little"))
 
     def global_structure(self, module: str, name: str, type_name: str) -> Structure:
         """A variable that is a structure."""

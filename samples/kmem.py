@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from samples.image import KernelImage, Structure
 from samples.memory import PAGE
 
-KMF_AUDIT, KMF_DEADBEEF, KMF_REDZONE, KMF_CONTENTS, KMF_BUFTAG, KMF_HASH = 0x1, 0x2, 0x4, 0x8, 0x100, 0x200
+KMF_AUDIT, KMF_DEADBEEF, KMF_REDZONE, KMF_CONTENTS, KMF_HASH = 0x1, 0x2, 0x4, 0x8, 0x200
 REDZONE = 0xFEEDFACEFEEDFACE
 ALLOCATED, FREED = 0xA110C8ED, 0xF4EEF4EE
 FREE_PATTERN = b"\xef\xbe\xad\xde" * 2
@@ -163,7 +163,7 @@ class Cache:
     def finish(self) -> None:
         """Write the cache's structures."""
         flags = (KMF_HASH if self.hashed else 0) | (
-            KMF_AUDIT | KMF_DEADBEEF | KMF_REDZONE | KMF_CONTENTS | KMF_BUFTAG if self.audit else 0
+            KMF_AUDIT | KMF_DEADBEEF | KMF_REDZONE | KMF_CONTENTS if self.audit else 0
         )
         record = self.record
         record.update(
@@ -179,7 +179,8 @@ class Cache:
 
     def _slabs(self) -> None:
         layout, record = self.image.layout, self.record
-        complete, partial = [], []
+        complete: list[tuple[int, int]] = []
+        partial: list[tuple[int, int]] = []
         for slab in self.slabs:
             busy = sum(b.state == "allocated" or b.magazine for b in slab.buffers)
             structure = self.image.structure("kmem_slab_t", slab.address)

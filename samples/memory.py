@@ -141,14 +141,23 @@ class PageTables:
         size = self.paging.entry_size
         self.frames.pages[pfn][offset : offset + size] = value.to_bytes(size, "little")
 
-    def map_number(self, va: int, number: int, flags: int, level: int = 0) -> None:
-        """Map an address to a frame number as entries hold it (mfn or pfn); level 1 and 2 make large pages."""
+    def reserve(self, va: int, size: int) -> None:
+        """Have all tables for a range, so that mapping pages in it later needs no further ones."""
+        step = 1 << self.paging.shift(1)
+        for at in range(va & -step, va + size, step):
+            self._tables_down_to(at, 0)
+
+    def _tables_down_to(self, va: int, level: int) -> None:
         top = self.paging.levels - 1
         for upper in range(top, level, -1):
             below = self._table(upper - 1, self.paging.base(va, upper - 1))
             if not self.entry(va, upper):
-                flags_above = Bit.PRESENT if self.paging is PAE and upper == top else 0x67
-                self.set_entry(va, self.frames.number(below) << 12 | flags_above, upper)
+                flags = Bit.PRESENT if self.paging is PAE and upper == top else 0x67
+                self.set_entry(va, self.frames.number(below) << 12 | flags, upper)
+
+    def map_number(self, va: int, number: int, flags: int, level: int = 0) -> None:
+        """Map an address to a frame number as entries hold it (mfn or pfn); level 1 and 2 make large pages."""
+        self._tables_down_to(va, level)
         self.set_entry(va, number << 12 | flags | (Bit.LARGE if level else 0), level)
 
     def map(self, va: int, pfn: int, flags: int, level: int = 0) -> None:
