@@ -52,15 +52,18 @@ __all__ = [
 def open(path: str | PathLike[str], *more: str | PathLike[str]) -> Dump:  # noqa: A001
     """Open a dump by what its bytes say. Raises `FormatError`.
 
-    ``more``: further files of the same dump (a namelist and its core, the parts of a split one); no format that is read
-    today has any.
+    ``more``: further files of the same dump: ``open("unix.0", "vmcore.0")``, a namelist and its core in either order.
     """
     import os
 
     from kdbg.dump import Dump
-    from kdbg.formats import open_image
+    from kdbg.formats import NotADump, open_image
 
-    if more:
-        raise FormatError(os.fspath(path), f"opened together with {os.fspath(more[0])}: no known format has several files")
-    name = os.fspath(path)
-    return Dump(name, open_image(name))
+    names = [os.fspath(name) for name in (path, *more)]
+    for at in range(len(names) - 1, -1, -1):  # the dump is the last one that is a dump; the others are beside it
+        try:
+            return Dump(names[at], open_image(names[at]), names[:at] + names[at + 1 :])
+        except NotADump:
+            if at == 0:
+                raise
+    raise AssertionError("the loop returns or raises")

@@ -36,8 +36,10 @@ class Dump(Target):
 
     kind = "dump"
 
-    def __init__(self, name: str, image: Image) -> None:
+    def __init__(self, name: str, image: Image, beside: Sequence[str] = ()) -> None:
         super().__init__(name, guest_bits(image))
+        self.beside = tuple(beside)
+        """Files given with the dump: a namelist."""
         self.image = image
         self.notes.extend(image.damage)
         self._spaces: dict[tuple[int, int], AddressSpace] = {}

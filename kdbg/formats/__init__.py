@@ -12,7 +12,11 @@ from kdbg.errors import FormatError
 from kdbg.formats.image import Image
 from kdbg.formats.source import Source
 
-FORMATS = (("kdbg.formats.xc_core", "XcCore"), ("kdbg.formats.xen_elf", "XenElf"))
+FORMATS = (
+    ("kdbg.formats.xc_core", "XcCore"),
+    ("kdbg.formats.xen_elf", "XenElf"),
+    ("kdbg.formats.illumos", "IllumosDump"),
+)
 """(module, class) of each format, in the order in which they are asked."""
 
 

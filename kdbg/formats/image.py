@@ -70,6 +70,8 @@ class Image:
 
     format = ""
     """Name of the format, for a person."""
+    native = False
+    """Whether the kernel itself wrote the dump, with a map of its addresses and its symbols (illumos)."""
 
     def __init__(self, source: Source) -> None:
         self.source = source

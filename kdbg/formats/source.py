@@ -29,6 +29,13 @@ class Source:
             raise FormatError(self.name, f"cannot be read: {text}") from None
         self.view = memoryview(self._map) if self._map is not None else memoryview(b"")
 
+    @classmethod
+    def of_bytes(cls, name: str, data: bytes) -> Source:
+        """Bytes that are in memory already, as a source: a file inside a dump."""
+        source = cls.__new__(cls)
+        source.name, source.size, source._map, source.view = name, len(data), None, memoryview(data)
+        return source
+
     def read(self, offset: int, size: int, what: str = "data") -> memoryview:
         """Return ``size`` bytes without copying. Raises `FormatError` where the file ends before."""
         if offset < 0 or size < 0 or offset + size > self.size:

@@ -7,8 +7,8 @@ them the words: `variable`, `load`, `at`, `symbol`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.kernels.solaris.bootstrap import Bootstrap, debug_info
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from kdbg.symbols.model import Type
     from kdbg.symbols.table import Symbol
     from kdbg.vm.space import AddressSpace
+
+T = TypeVar("T")
 
 
 class Solaris:
@@ -36,16 +38,37 @@ class Solaris:
         """Members of its debug_info."""
         self.bits = target.bits
         self.bootstrap = Bootstrap(target.memory(space), info["di_modules"], target)
+        self._parts: dict[Callable[[Solaris], Any], Any] = {}
 
     @classmethod
     def detect(cls, target: Dump) -> Solaris | None:
         """The kernel, if one of the vCPUs' address spaces has its debug_info where it belongs."""
+        if target.image.native:
+            return cls._detect_native(target)
         address = DEBUG_INFO_AT[target.bits, target.image.paravirtual]
         for space in target.kernel_spaces():
             info = debug_info(target.memory(space), address)
             if info is not None:
                 return cls(target, space, info)
         return None
+
+    @classmethod
+    def _detect_native(cls, target: Dump) -> Solaris | None:
+        from kdbg.kernels.solaris.native import find
+
+        found = find(target)
+        if found is None:
+            return None
+        space, info, holder = found
+        kernel = cls(target, space, info)
+        holder.append(kernel)
+        return kernel
+
+    def part(self, make: Callable[[Solaris], T]) -> T:
+        """What a topic's module keeps for this kernel (layouts, caches): made by ``make(kernel)`` once."""
+        if make not in self._parts:
+            self._parts[make] = make(self)
+        return self._parts[make]  # type: ignore[no-any-return]
 
     # names and types
 
@@ -221,6 +244,10 @@ class Solaris:
         """
         from kdbg.vm.space import AddressSpace
 
+        return AddressSpace(self.target.image, self.space.mode, self.top_frame_of_as(address) << 12)
+
+    def top_frame_of_as(self, address: int) -> int:
+        """Frame of a ``struct as``'s top page table, as page tables hold frames. Raises as `space_of_as`."""
         hat = self.at("struct as", address).a_hat
         if not hat:
             raise CommandError(f"{address:x}: an address space without a hat")
@@ -229,10 +256,10 @@ class Solaris:
         frame = image.pfn_to_mfn(pfn) if image.paravirtual else pfn
         if frame is None:
             raise CommandError(f"{address:x}: no machine frame for its top page table, pfn {pfn:x}")
-        return AddressSpace(image, self.space.mode, frame << 12)
+        return frame
 
     def registers(self) -> dict[str, int]:
         """The registers of the representative thread: of the panic, or of vCPU 0."""
-        from kdbg.kernels.solaris.cpus import representative_registers
+        from kdbg.kernels.solaris.registers import representative_registers
 
         return representative_registers(self)
