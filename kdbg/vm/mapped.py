@@ -1,7 +1,7 @@
 """The kernel's address space as a native illumos dump's own map of translations gives it.
 
-The kernel wrote down which frame each of its addresses maps when it dumped itself; that map is the authority. The page
-tables are in the dump too and serve scans (`AddressSpace.leaves`).
+The kernel wrote down which frame each of its addresses maps when it dumped itself; that map comes first. The page tables
+are in the dump too: for what the map leaves out (segkpm) and for scans (`AddressSpace.leaves`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class MappedSpace(AddressSpace):
     def root(self) -> int:
         """Address of the top page table."""
         if self._root is None:
+            self._root = 0  # what is read meanwhile must be in the map
             self._root = self._find_root()
         return self._root
 
@@ -38,12 +39,10 @@ class MappedSpace(AddressSpace):
         pass  # known only when the kernel's types are
 
     def walk(self, address: int) -> Walk:
-        """Look the address up; there are no steps to show."""
+        """Look the address up in the map, where there are no steps to show, then in the page tables."""
         frame = self._map.frame_of(self._owner, address)
-        if frame is None:
+        if frame is not None:
+            return Walk(address, (), frame << 12, 0, None)
+        if not self.root:
             return Walk(address, (), None, 0, "the dump's map of kernel addresses does not have it")
-        return Walk(address, (), frame << 12, 0, None)
-
-    def tables(self) -> AddressSpace:
-        """The same space by its page tables."""
-        return AddressSpace(self.image, self.mode, self.root)
+        return super().walk(address)
