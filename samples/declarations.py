@@ -1,6 +1,7 @@
 """The structures of the kernel that the builder fills, as C declares them, each with the header that it comes from.
 
-Members, their types and their order are those of illumos in 2021; where a structure is long (proc, user, zone, vnode),
+Members, their types and their order are those of illumos in 2021; where a structure is long (proc, user, zone,
+    vnode),
 the members that no debugger looks at are left out, so that what follows lies elsewhere than in a real kernel. That is
 deliberate: a dump's CTF says where a member lies, and nothing else may.
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 FIXED = frozenset(
     {
-        "modctl", "module", "Elf64_Ehdr", "Elf32_Ehdr", "Elf64_Shdr", "Elf32_Shdr", "debug_info", "utsname", "regs",
+        "modctl", "module", "Ehdr", "Shdr", "debug_info", "utsname", "regs",
         "shared_info", "arch_shared_info", "vcpu_info", "arch_vcpu_info", "vcpu_time_info",
         # the first members of these are those of a smaller one, which stands for either
         "kmem_bufctl", "kmem_bufctl_audit", "vmem_seg", "vmem_freelist", "list_node", "list",
@@ -33,6 +34,7 @@ typedef int projid_t; typedef int taskid_t; typedef int processorid_t; typedef u
 typedef unsigned long pgcnt_t; typedef unsigned int mode_t; typedef enum boolean { B_FALSE, B_TRUE } boolean_t;
 typedef uint64_t x86pte_t; typedef uint64_t paddr_t; typedef unsigned char lock_t; typedef unsigned char disp_lock_t;
 typedef uintptr_t pc_t; typedef unsigned long kt_did_t; typedef unsigned int symid_t; typedef uint16_t cpu_flag_t;
+typedef struct k_sigset { uint32_t __sigbits[3]; } k_sigset_t;
 typedef struct timespec { time_t tv_sec; long tv_nsec; } timespec_t;
 typedef timespec_t timestruc_t;
 # sys/mutex.h, sys/rwlock.h, sys/condvar.h
@@ -75,7 +77,8 @@ typedef struct _kthread {
     uintptr_t t_lofault; label_t *t_onfault; void *t_ontrap; caddr_t t_swap; lock_t t_lock; uint8_t t_lockstat;
     uint8_t t_pil; disp_lock_t t_pi_lock; char t_nomigrate; struct cpu *t_cpu; struct cpu *t_weakbound_cpu;
     void *t_lpl; void *t_lgrp_reserv[2]; struct _kthread *t_intr; uint64_t t_intr_start; kt_did_t t_did; id_t t_tid;
-    id_t t_waitfor; void *t_sigqueue; struct _kthread *t_forw; struct _kthread *t_back; struct _kthread *t_thlink;
+    id_t t_waitfor; void *t_sigqueue; k_sigset_t t_sig; k_sigset_t t_extsig; k_sigset_t t_hold; k_sigset_t
+    t_sigwait; struct _kthread *t_forw; struct _kthread *t_back; struct _kthread *t_thlink;
     struct _klwp *t_lwp; struct proc *t_procp; struct _kthread *t_next; struct _kthread *t_prev; ushort_t t_whystop;
     ushort_t t_whatstop; int t_dslot; struct cred *t_cred; time_t t_start; clock_t t_lbolt; hrtime_t t_stoptime;
     uint_t t_pctcpu; short t_sysnum; kcondvar_t t_delay_cv; kmutex_t t_delay_lock; disp_lock_t *t_lockp;
