@@ -218,6 +218,8 @@ class Call:
     batch: Sequence[int] = ()
     """All the addresses that the pipe brings at once, this one included: for dcmds that take them together."""
     count: int = 1
+    failed: bool = False
+    """Whether the command is to count as failed although it goes on."""
 
     @property
     def target(self) -> Target:
@@ -237,6 +239,12 @@ class Call:
     def warn(self, message: str) -> None:
         """Say what went wrong, and go on: ``kdbg: message`` on standard error; the command counts as failed by `fail`."""
         self.session.warn(message)
+
+    def fail(self, message: str = "") -> None:
+        """Say what went wrong, if anything is to be said, and count the command as failed."""
+        self.failed = True
+        if message:
+            self.session.warn(message)
 
 
 Record = Any

@@ -1,0 +1,93 @@
+"""The dcmds and walkers, found by name: the module that holds one is imported when it is first asked for.
+
+Each table names a module and what it declares. A module's functions carry their descriptors (`kdbg.dcmds.registry`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from kdbg.errors import CommandError
+
+if TYPE_CHECKING:
+    from kdbg.dcmds.registry import Dcmd, Walker
+    from kdbg.target import Target
+
+Table = Mapping[str, tuple[str, ...]]
+"""Module path -> names that it declares."""
+
+UNKNOWN_DCMD = "unknown dcmd name"
+UNKNOWN_WALKER = "unknown walk name"
+
+LANGUAGE: Table = {
+    "kdbg.dcmds.formats": ("/", "\\", "?", "@", "="),
+    "kdbg.dcmds.language": ("echo", "map", "grep", "eval", "head", "walk", ">"),
+    "kdbg.dcmds.session": ("quit", "$q", "$Q", "$%", "vars", "$v", "$d"),
+}
+"""Dcmds of the language itself, for every target."""
+
+DUMP: Table = {}
+"""Dcmds for every crash dump: page tables, contents of the file."""
+
+KERNELS = ("solaris", "linux")
+"""Kernels with a package ``kdbg.dcmds.<kernel>``, which has tables ``DCMDS`` and ``WALKERS``."""
+
+
+def _kernel_package(target: Target) -> ModuleType | None:
+    kernel = target.kernel
+    family = getattr(kernel, "family", None) if kernel is not None else None
+    return importlib.import_module(f"kdbg.dcmds.{family}") if family in KERNELS else None
+
+
+def tables(target: Target, attribute: str) -> Iterator[Table]:
+    """The tables that hold for a target; ``attribute``: DCMDS or WALKERS. Kernels are asked for last."""
+    if attribute == "DCMDS":
+        yield LANGUAGE
+        if target.kind == "dump":
+            yield DUMP
+    if target.kind == "dump" and (package := _kernel_package(target)) is not None:
+        yield getattr(package, attribute, {})
+
+
+def _declared(module: ModuleType, attribute: str) -> Iterator[Any]:
+    for value in vars(module).values():
+        yield from getattr(value, "__dict__", {}).get(attribute, ()) if callable(value) else ()
+    yield from getattr(module, attribute.upper(), ())
+
+
+def _find(name: str, target: Target, attribute: str) -> Any:
+    for table in tables(target, attribute.upper()):
+        for path, names in table.items():
+            if name in names:
+                for found in _declared(importlib.import_module(path), attribute):
+                    if found.name == name:
+                        return found
+    return None
+
+
+def find_dcmd(name: str, target: Target) -> Dcmd:
+    """The dcmd of that name for that target. Raises `CommandError` with the language's reason."""
+    found: Dcmd | None = _find(name, target, "dcmds")
+    if found is None:
+        raise _unknown(UNKNOWN_DCMD)
+    return found
+
+
+def find_walker(name: str, target: Target) -> Walker:
+    """The walker of that name for that target. Raises `CommandError` with the language's reason."""
+    found: Walker | None = _find(name, target, "walkers")
+    if found is None and target.kind == "dump" and (package := _kernel_package(target)) is not None:
+        dynamic = getattr(package, "find_walker", None)
+        found = dynamic(name, target) if dynamic is not None else None
+    if found is None:
+        raise _unknown(UNKNOWN_WALKER)
+    return found
+
+
+def _unknown(reason: str) -> CommandError:
+    error = CommandError(reason)
+    error.reason = reason
+    return error

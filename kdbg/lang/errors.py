@@ -1,0 +1,37 @@
+"""How a statement of the language can end, other than well.
+
+Exceptions that pass between the floors of the language; the root of what a person may see is `kdbg.errors.Error`.
+"""
+
+from __future__ import annotations
+
+from kdbg.errors import CommandError, SyntaxError_
+
+OK, FAILED, USAGE, ABORTED = range(4)
+"""How a command ended. USAGE and ABORTED end the loop and the pipeline that it stands in."""
+
+
+class ParseError(SyntaxError_):
+    """A text that cannot be parsed or evaluated; the rest of its line, or of its string, is lost.
+
+    The text is the whole message without the program's name.
+    """
+
+
+class Abort(CommandError):
+    """A command that failed and takes the loop or pipeline around it along; without a text: said already."""
+
+
+class Silent(CommandError):
+    """A command that failed and has said why already."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+
+class PipeBroken(Exception):  # noqa: N818
+    """What a command wrote into a pipe is not one expression a line (said already): nothing behind the pipe runs."""
+
+
+class Quit(Exception):  # noqa: N818
+    """The person wants to leave the debugger."""

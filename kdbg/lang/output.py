@@ -1,0 +1,196 @@
+"""What the language writes: lines, with columns, margins and pipes.
+
+Modelled on mdb's i/o buffers: text is kept until its line ends, so that a message on the error stream comes before the
+unfinished line. Characters stand for bytes (Latin-1), whatever they mean.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Protocol
+
+BUFFER = 8192
+"""Characters after which an unfinished line is written all the same, and its columns counted from 0 again."""
+
+_BREAKS = re.compile(r"([\t\n])")
+
+
+class Sink(Protocol):
+    """Where finished lines go."""
+
+    def emit(self, text: str) -> None:
+        """Take a piece of output: mostly a line with its newline."""
+        ...
+
+
+class FileSink:
+    """A file descriptor; ``before``: the sink whose text must be out first."""
+
+    def __init__(self, descriptor: int, before: FileSink | None = None) -> None:
+        self._descriptor = descriptor
+        self._before = before
+        self._waiting: list[str] = []
+        self._size = 0
+
+    def emit(self, text: str) -> None:
+        """Take a line; it is written by and by, or at once on a stream that has another before it."""
+        self._waiting.append(text)
+        self._size += len(text)
+        if self._before is not None:
+            self._before.flush()
+            self.flush()
+        elif self._size > 1 << 15:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits. Raises `BrokenPipeError` where nobody reads."""
+        if not self._waiting:
+            return
+        data = "".join(self._waiting).encode("latin-1", "replace")
+        self._waiting.clear()
+        self._size = 0
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+
+class ListSink:
+    """Keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+
+    def emit(self, text: str) -> None:
+        """Keep a piece."""
+        self.pieces.append(text)
+
+    def text(self) -> str:
+        """All of it."""
+        return "".join(self.pieces)
+
+
+class Output:
+    """A stream of text with a notion of columns."""
+
+    margin = 16
+    """Columns that indented lines begin with."""
+
+    def __init__(self, sink: Sink, columns: int = 80, wrappable: bool = True) -> None:
+        self.sink = sink
+        self.columns = columns
+        self.tabstop = 8
+        self.wrappable = wrappable
+        """Whether long lines may be broken at all: not in pipes."""
+        self.wrap = False
+        """Whether they are: ``autowrap`` of ``::set``, or a format list."""
+        self.indented = False
+        self._line = ""
+
+    @property
+    def column(self) -> int:
+        """Where the next character goes."""
+        return len(self._line)
+
+    @property
+    def wrapping(self) -> bool:
+        """Whether lines are broken at the last column."""
+        return self.wrap and self.wrappable
+
+    def write(self, text: str) -> None:
+        """Write text; newlines and tabs in it are acted upon."""
+        if text.endswith("\n") and not self._line and not self.wrap and not self.indented:
+            body = text[:-1]
+            if "\n" not in body and "\t" not in body and len(body) < BUFFER:
+                self.sink.emit(text)
+                return
+        for piece in _BREAKS.split(text):
+            if piece == "\n":
+                self.newline()
+            elif piece == "\t":
+                self.tab()
+            elif piece:
+                self._put(piece)
+
+    def line(self, text: str) -> None:
+        """Write text and end the line."""
+        self.write(text + "\n")
+
+    def _put(self, text: str) -> None:
+        limit = self.columns if self.wrapping else BUFFER
+        if self.wrapping and len(self._line) > limit:
+            self.newline()
+        room = limit - len(self._line)
+        while len(text) > room:
+            self._line += text[:room]
+            text = text[room:]
+            if self.wrapping:
+                self.newline()
+            else:
+                self._flush_unfinished()
+            room = limit - len(self._line)
+        self._line += text
+
+    def _flush_unfinished(self) -> None:
+        self.sink.emit(self._line)
+        self._line = " " * self.margin if self.indented else ""
+
+    def newline(self) -> None:
+        """End the line."""
+        self.sink.emit(self._line + "\n")
+        self._line = " " * self.margin if self.indented else ""
+
+    def end_line(self) -> None:
+        """End the line if something stands on it; a mere indentation is dropped."""
+        if self._line and len(self._line) == self.margin and self._line.isspace():
+            self._line = ""
+        if self._line:
+            self.newline()
+        elif self.indented:
+            self._line = " " * self.margin
+
+    def blanks(self, count: int) -> None:
+        """Write blanks; a line that they would fill ends instead, where lines are broken."""
+        if not self.wrapping or len(self._line) + count < self.columns:
+            self._put(" " * count)
+        else:
+            self.newline()
+
+    def tab(self, stop: int | None = None) -> None:
+        """Write blanks to the next multiple of the tab stop, or a newline where that lies beyond the last column."""
+        stop = self.tabstop if stop is None else stop
+        if not stop:
+            return
+        target = (len(self._line) + stop) // stop * stop
+        if target < (self.columns if self.wrappable else BUFFER):
+            self._put(" " * (target - len(self._line)))
+        else:
+            self.newline()
+
+    def room(self, width: int) -> None:
+        """Begin a new line if something of that width does not fit on this one and lines are broken."""
+        if (
+            self.wrapping
+            and self._line
+            and width + len(self._line) > self.columns
+            and not (self.indented and len(self._line) == self.margin)
+        ):
+            self.newline()
+
+    def field(self, text: str, width: int = 0, left: bool = False) -> None:
+        """Write a field as mdb's ``%-16s``: whole on the next line if it does not fit, padding never opens a line."""
+        self.room(max(width, len(text)))
+        if not left and len(text) < width:
+            self._put(" " * (width - len(text)))
+        self.write(text)
+        if left and len(text) < width:
+            self.blanks(width - len(text))
+
+    def indent(self, on: bool = True) -> None:
+        """Switch indentation on or off. It acts from the next `newline` or `end_line` on."""
+        self.indented = on
+
+    def discard(self) -> None:
+        """Forget the unfinished line and all indentation."""
+        self._line = ""
+        self.indented = False
+        self.margin = type(self).margin

@@ -1,0 +1,331 @@
+"""A session: all that the language remembers, and the way in for those who run it.
+
+Dot, variables, radix and options live here and nowhere else. `Session.execute` runs text of the language,
+`Session.records` runs it and returns records, `Session.run` works through a source (`kdbg.repl` and `kdbg.cli` call it).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from kdbg.dcmds.registry import Dcmd, View, Walker
+from kdbg.errors import CommandError, SymbolNotFound
+from kdbg.lang.errors import OK, ParseError, PipeBroken, Quit
+from kdbg.lang.formats_numbers import offset, prefixed
+from kdbg.lang.options import to_number
+from kdbg.lang.output import FileSink, ListSink, Output, Sink
+from kdbg.lang.parser import Parser
+from kdbg.lang.pipeline import Command, Pipe, TextPresenter, call
+from kdbg.lang.settings import Settings
+from kdbg.lang.source import PipeSource, Source, StringSource
+from kdbg.lang.variables import MASK, Variable, Variables
+from kdbg.symbols.table import Symbol
+from kdbg.target import Nothing, Target
+
+SIGN = 1 << 63
+
+
+class Session:
+    """The language at work on one target."""
+
+    program = "kdbg"
+
+    def __init__(self, target: Target | None = None, out: Sink | None = None, errors: Sink | None = None) -> None:
+        self.target: Target = target if target is not None else Nothing("")
+        output = FileSink(1) if out is None else out
+        self._output = output
+        self.out = Output(output)
+        """Where commands write: standard output, or the pipe behind them."""
+        self.error_output = Output(
+            errors if errors is not None else FileSink(2, output if isinstance(output, FileSink) else None)
+        )
+        self.settings = Settings()
+        self.options = self.settings
+        self.dot = 0
+        self.increment = 0
+        """Bytes that the last command consumed: what ``+`` adds to dot."""
+        self.address = 0
+        """``&``: the address of the last command."""
+        self.count = 1
+        """The repeat count of the last command."""
+        self.radix = 16
+        self.status = OK
+        """How the last command ended."""
+        self.failures = 0
+        """Errors and warnings so far."""
+        self.pipe: Pipe | None = None
+        """The pipe that the command at work writes into."""
+        self.presenter: Any = TextPresenter()
+        self.view = View(self)
+        self.source: Source | None = None
+        self.depth = 0
+        self._last: list[Command] = []
+        self._dcmds: dict[str, Dcmd] = {}
+        self._walkers: dict[str, Walker] = {}
+        self.loaded: dict[str, Any] = {}
+        """Dcmds and walkers that ``::load`` added, by name."""
+        self.variables = Variables()
+        self._define_variables()
+
+    def _define_variables(self) -> None:
+        dot = Variable(".", persistent=True, fetch=lambda: self.dot, store=self._set_dot)
+        self.variables.add(dot)
+        for name in "0129bdemt_":
+            self.variables.add(Variable(name, persistent=True))
+        self._last_value = self.variables.define("0")
+        self.variables.add(Variable("hits", persistent=True))
+        self.variables.add(Variable("thread", persistent=True, read_only=True))
+        for name, value in {**getattr(self.target, "reserved", dict)()}.items():
+            self.variables.define(name, value)
+
+    def _set_dot(self, value: int) -> None:
+        self.dot = value
+
+    # dot
+
+    def next_dot(self, operator: str) -> int:
+        """Dot plus the increment. Raises `ParseError` where that overflows."""
+        value = (self.dot + self.increment) & MASK
+        if (value ^ self.dot) & SIGN:
+            raise ParseError(f"'{operator}' would cause '.' to overflow")
+        return value
+
+    def previous_dot(self, operator: str) -> int:
+        """Dot minus the increment. Raises `ParseError` where that is below 0."""
+        value = (self.dot - self.increment) & MASK
+        if value > self.dot:
+            raise ParseError(f"'{operator}' would cause '.' to underflow")
+        return value
+
+    def set_variable(self, name: str, value: int) -> None:
+        """Assign to a variable, which is made if there is none."""
+        self.variables.define(name, value)
+
+    # names
+
+    def lookup(self, name: str, module: str | None = None) -> Symbol:
+        """The symbol of that name. Raises `SymbolNotFound`."""
+        return self.target.lookup(name, module)
+
+    def label(self, address: int) -> str:
+        """An address as symbol and offset, or as a number with its prefix: mdb's ``%a``."""
+        return self.symbol_text(address) or prefixed(address, 16)
+
+    @property
+    def symbolic(self) -> bool:
+        """Whether addresses are shown as symbol and offset."""
+        return self.settings.symbols
+
+    @property
+    def distance(self) -> int | None:
+        """How far from a symbol an address may lie to be named by it; None: within the symbol's size."""
+        return self.settings.distance or None
+
+    @property
+    def adb(self) -> bool:
+        """Whether characters are shown as adb shows them."""
+        return self.settings.adb
+
+    @property
+    def array_limit(self) -> int | None:
+        """How many elements of an array are shown; None: all."""
+        return self.settings.array_limit
+
+    @property
+    def string_limit(self) -> int | None:
+        """How many characters of an array are shown; None: all."""
+        return self.settings.string_limit
+
+    @property
+    def last_value(self) -> int:
+        """``<0``: the last value that a format showed."""
+        return self._last_value.value
+
+    @last_value.setter
+    def last_value(self, value: int) -> None:
+        self._last_value.value = value & MASK
+
+    def number(self, text: str) -> int:
+        """A number in the default radix or with its prefix. Raises `ParseError`."""
+        return to_number(text, self.radix)
+
+    def symbol_text(self, address: int) -> str | None:
+        """An address as symbol and offset, or None: mdb's ``%A``."""
+        if not self.settings.symbols:
+            return None
+        try:
+            symbol, distance = self.target.nearest(address, self.distance)
+        except SymbolNotFound:
+            return None
+        name = self.target.qualified(symbol)
+        return name + offset(distance, self.radix) if distance else name
+
+    def find_dcmd(self, name: str) -> Dcmd:
+        """The dcmd of that name, for this target. Raises `CommandError`."""
+        found = self._dcmds.get(name)
+        if found is None:
+            from kdbg.dcmds import find_dcmd
+
+            found = self._dcmds[name] = self.loaded.get(name) or find_dcmd(name, self.target)
+        return found
+
+    def find_walker(self, name: str) -> Walker:
+        """The walker of that name, for this target. Raises `CommandError`."""
+        found = self._walkers.get(name)
+        if found is None:
+            from kdbg.dcmds import find_walker
+
+            found = self._walkers[name] = find_walker(name, self.target)
+        return found
+
+    def require(self, needs: Sequence[str]) -> None:
+        """Check what a dcmd needs of the target. Raises `CommandError`."""
+        missing = [need for need in needs if need not in self.target.capabilities()]
+        if "kernel" in missing:
+            self.target.require_kernel()
+        elif missing:
+            raise CommandError("command is not supported by current target")
+
+    # messages
+
+    def warn(self, text: str) -> None:
+        """Say something on the error stream: ``kdbg: text``."""
+        self.failures += 1
+        self.error_output.write(f"{self.program}: {text}\n")
+
+    def complain(self, error: Exception) -> None:
+        """Say what an error says."""
+        self.warn(str(error))
+
+    def internal_error(self, name: str, error: Exception) -> None:
+        """Own up to a mistake of ours, in one line."""
+        where = error.__traceback__
+        while where is not None and where.tb_next is not None:
+            where = where.tb_next
+        place = "" if where is None else f" ({os.path.basename(where.tb_frame.f_code.co_filename)}:{where.tb_lineno})"
+        detail = " ".join(str(error).split())
+        self.warn(f"internal error in ::{name}: {type(error).__name__}: {detail}{place}")
+
+    def at_terminal(self, source: Source) -> bool:
+        """Whether the text comes from a person at a terminal."""
+        return getattr(source, "terminal", False)
+
+    # running
+
+    def take_last(self) -> list[Command]:
+        """The commands that a bare expression repeats; they are set again when they have run."""
+        last, self._last = self._last, []
+        return last
+
+    def call(self, commands: list[Command], address: int, count: int, explicit: bool, loop: bool) -> None:
+        """Run a pipeline and remember it."""
+        call(self, commands, address, count, explicit, loop)
+        self._last = commands
+
+    def run(self, source: Source) -> bool:
+        """Work through a source, in a frame of its own; False where an error ended it. Raises `Quit`."""
+        outer = self.source, self.pipe, self.dot
+        self.source, self.depth = source, self.depth + 1
+        if not source.is_pipe:
+            self.pipe = None
+        try:
+            completed = self._statements(source)
+        finally:
+            dot = self.dot
+            self.source, self.pipe, self.dot = outer
+            self.depth -= 1
+        if completed:
+            self.dot = dot
+        return completed
+
+    def _statements(self, source: Source) -> bool:
+        parser = Parser(self, source)
+        while True:
+            try:
+                while parser.statement():
+                    pass
+            except ParseError as error:
+                self.complain(error)
+                parser.recover()
+                self.out.discard()
+                if source.is_string or source.is_pipe:
+                    return False
+                continue
+            if source.ended:
+                return True
+
+    def read_pipe(self, pipe: Pipe, source: PipeSource) -> None:
+        """Read what a command has written into a pipe. Raises `PipeBroken`."""
+        outer = self.dot
+        self.pipe = pipe
+        if not self.run(source):
+            raise PipeBroken
+        self.dot = outer
+
+    def execute(self, text: str, name: str = "(string)") -> bool:
+        """Run text of the language, output to where commands write; False where it could not be parsed."""
+        return self.run(StringSource(text, name))
+
+    def records(self, text: str) -> list[Any]:
+        """Run a pipeline; the records of its last command."""
+        raise NotImplementedError
+
+    # shell
+
+    def shell(self, text: str) -> None:
+        """Run a command of the shell."""
+        self._before_child()
+        pid = os.posix_spawn(_shell_path(), [_shell_name(), "-c", text], os.environ)
+        os.waitpid(pid, 0)
+
+    @contextmanager
+    def shell_pipe(self, text: str) -> Iterator[None]:
+        """Have everything that is written within go to a command of the shell."""
+        self._before_child()
+        reader, writer = os.pipe()
+        actions = [(os.POSIX_SPAWN_DUP2, reader, 0), (os.POSIX_SPAWN_CLOSE, writer)]
+        pid = os.posix_spawn(_shell_path(), [_shell_name(), "-c", text], os.environ, file_actions=actions)
+        os.close(reader)
+        sink = FileSink(writer)
+        outer, self.out = self.out, Output(sink, self.out.columns, wrappable=False)
+        try:
+            yield
+            sink.flush()
+        except BrokenPipeError:
+            pass
+        finally:
+            self.out = outer
+            os.close(writer)
+            os.waitpid(pid, 0)
+
+    def _before_child(self) -> None:
+        self.flush()
+        if self.source is not None:
+            self.source.before_child()
+
+    def flush(self) -> None:
+        """Write what waits to be written."""
+        if isinstance(self._output, FileSink):
+            self._output.flush()
+
+    @contextmanager
+    def captured(self) -> Iterator[ListSink]:
+        """Have everything that is written within go to a list."""
+        sink = ListSink()
+        outer, self.out = self.out, Output(sink, self.out.columns)
+        try:
+            yield sink
+        finally:
+            self.out.end_line()
+            self.out = outer
+
+
+def _shell_path() -> str:
+    return os.environ.get("SHELL") or "/bin/sh"
+
+
+def _shell_name() -> str:
+    return os.path.basename(_shell_path())
