@@ -14,6 +14,7 @@ from kdbg.vm.space import AddressSpace, Partial
 from kdbg.vm.vcpu import CR0_PAGING, guest_bits, has_user_tables, space_of
 
 if TYPE_CHECKING:
+    from kdbg.symbols.ctf import CtfContainer
     from kdbg.symbols.model import Type
     from kdbg.symbols.table import Symbol
     from kdbg.symbols.value import Value
@@ -201,6 +202,13 @@ class Dump(Target):
         if self.kernel is None:
             return super().type(name)
         return self.kernel.type(name)  # type: ignore[no-any-return]
+
+    def type_containers(self) -> Iterator[CtfContainer]:
+        """The types of each module that has some."""
+        if self.kernel is None or not hasattr(self.kernel, "types"):
+            return
+        for _, container in self.kernel.types.containers():
+            yield container
 
     def type_of(self, symbol: Symbol) -> Type:
         """The type of a symbol's object or function. Raises `TypeNotFound`."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -239,6 +239,10 @@ class ObjectFile(Target):
         if symbol.type == STT_FUNC:
             return self.ctf.type_of_function(symbol.index)
         return self.ctf.type_of_object(symbol.index)
+
+    def type_containers(self) -> Iterator[CtfContainer]:
+        """Its types, if it has some."""
+        return iter(() if self.ctf is None else (self.ctf,))
 
     # the machine
 

@@ -8,13 +8,14 @@ kinds: `kdbg.dump.Dump` (a crash dump: image, address spaces, kernel), `kdbg.obj
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import CommandError, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.symbols.private import PrivateSymbols
 
 if TYPE_CHECKING:
+    from kdbg.symbols.ctf import CtfContainer
     from kdbg.symbols.model import Type
     from kdbg.symbols.synthetic import SyntheticTypes
     from kdbg.symbols.table import Symbol
@@ -108,6 +109,10 @@ class Target:
     def type_of(self, symbol: Symbol) -> Type:
         """The type of a symbol's object or function. Raises `TypeNotFound`."""
         raise TypeNotFound(symbol.name)
+
+    def type_containers(self) -> Iterator[CtfContainer]:
+        """The types of each object that has some, in the target's order."""
+        return iter(())
 
     # the machine
 

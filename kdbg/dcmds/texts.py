@@ -33,9 +33,14 @@ def internet(data: bytes) -> str:
 
 
 def internet6(data: bytes) -> str:
-    """An IPv6 address."""
+    """An IPv6 address; one that holds an IPv4 address shows it with dots."""
     import ipaddress
 
+    head, tail = data[:12], internet(data[12:])
+    if head == bytes(10) + b"\xff\xff":
+        return f"::ffff:{tail}"
+    if head == bytes(12) and data[12:] > b"\0\0\0\1":
+        return f"::{tail}"
     return str(ipaddress.IPv6Address(data))
 
 
