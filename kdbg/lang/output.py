@@ -141,8 +141,7 @@ class Output:
 
     def end_line(self) -> None:
         """End the line if something stands on it; a mere indentation is dropped."""
-        if self._line and len(self._line) == self.margin and self._line.isspace():
-            self._line = ""
+        self._unindent()
         if self._line:
             self.newline()
         elif self.indented:
@@ -186,8 +185,17 @@ class Output:
             self.blanks(width - len(text))
 
     def indent(self, on: bool = True) -> None:
-        """Switch indentation on or off. It acts from the next `newline` or `end_line` on."""
+        """Switch the indentation of lines on or off; an empty line is indented at once, a mere indentation goes."""
         self.indented = on
+        if on:
+            if not self._line:
+                self._line = " " * self.margin
+        else:
+            self._unindent()
+
+    def _unindent(self) -> None:
+        if self._line and len(self._line) == self.margin and self._line.isspace():
+            self._line = ""
 
     def discard(self) -> None:
         """Forget the unfinished line and all indentation."""

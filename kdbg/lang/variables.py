@@ -11,7 +11,7 @@ NAME_LIMIT = 30
 
 _BUCKETS = 211
 
-_BAD = frozenset("+-*%&|^~#'\"@<>!/\\?=()[]{}`$:;, \t\n")
+_BAD = frozenset("#%^&*-+=,:$/\\?<>;|!`'\"[]\n\t() {}")
 
 
 def bad_character(name: str) -> str | None:
