@@ -52,18 +52,13 @@ __all__ = [
 def open(path: str | PathLike[str], *more: str | PathLike[str]) -> Dump:  # noqa: A001
     """Open a dump by what its bytes say. Raises `FormatError`.
 
-    ``more``: further files of the same dump: ``open("unix.0", "vmcore.0")``, a namelist and its core in either order.
+    ``more``: further files of the same dump: a namelist and its core in either order (``open("unix.0", "vmcore.0")``), the
+    files of a split set.
     """
     import os
 
     from kdbg.dump import Dump
-    from kdbg.formats import NotADump, open_image
+    from kdbg.formats import open_images
 
-    names = [os.fspath(name) for name in (path, *more)]
-    for at in range(len(names) - 1, -1, -1):  # the dump is the last one that is a dump; the others are beside it
-        try:
-            return Dump(names[at], open_image(names[at]), names[:at] + names[at + 1 :])
-        except NotADump:
-            if at == 0:
-                raise
-    raise AssertionError("the loop returns or raises")
+    image, beside = open_images([os.fspath(name) for name in (path, *more)])
+    return Dump(image.source.name, image, beside)

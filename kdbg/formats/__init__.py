@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from kdbg.errors import FormatError
+from kdbg.formats.flattened import FlattenedSource
 from kdbg.formats.image import Image
 from kdbg.formats.source import Source
 
@@ -16,6 +17,8 @@ FORMATS = (
     ("kdbg.formats.xc_core", "XcCore"),
     ("kdbg.formats.xen_elf", "XenElf"),
     ("kdbg.formats.illumos", "IllumosDump"),
+    ("kdbg.formats.kdump", "Kdump"),
+    ("kdbg.formats.elf_core", "ElfCore"),
 )
 """(module, class) of each format, in the order in which they are asked."""
 
@@ -34,6 +37,8 @@ def open_image(path: str) -> Image:
     Raises `NotADump` where no format knows it, another `FormatError` where one does and it is damaged.
     """
     source = Source(path)
+    if FlattenedSource.recognises(source):
+        source = FlattenedSource(source)
     refusals = []
     for module, name in FORMATS:
         reader: Any = getattr(import_module(module), name)
@@ -45,3 +50,23 @@ def open_image(path: str) -> Image:
     source.close()
     raise NotADump(path, refusals)
 
+
+
+def open_images(paths: list[str]) -> tuple[Image, list[str]]:
+    """Open the files of one dump; the image, and those of the files that are no dumps (namelists).
+
+    Several dumps are one only if their format joins them: the files of a split set. Raises as `open_image`, and
+    `FormatError` where dumps do not belong together.
+    """
+    images, beside = [], []
+    for path in paths:
+        try:
+            images.append(open_image(path))
+        except NotADump:
+            if path == paths[-1] and not images:
+                raise
+            beside.append(path)
+    first, *others = images
+    if others:
+        first.join(others)
+    return first, beside

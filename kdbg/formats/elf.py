@@ -143,7 +143,7 @@ class Elf:
         names = b""
         if names_at < len(raw):
             start, size = raw[names_at].offset, raw[names_at].size
-            names = bytes(self.source.view[start : start + min(size, 1 << 20)])
+            names = bytes(self.source.read(start, max(0, min(size, 1 << 20, self.source.size - start)), "section names"))
 
         def name(at: int) -> str:
             end = names.find(b"\0", at)
@@ -171,16 +171,21 @@ class Elf:
         return next((section for section in self.sections if section.name == name), None)
 
     def notes(self, offset: int, size: int) -> Iterator[Note]:
-        """Notes that lie in that part of the file; ends where they contradict its size."""
-        end = min(offset + size, self.source.size)
-        for _ in range(MOST_NOTES):
-            if offset + 12 > end:
-                return
-            name_size, data_size, note_type = self.source.array(offset, 4, 3, "note header").tolist()
-            name_at = offset + 12
-            data_at = name_at + (name_size + 3 & ~3)
-            if data_at + data_size > end:
-                return
-            owner = bytes(self.source.view[name_at : name_at + name_size]).rstrip(b"\0").decode("latin-1")
-            yield Note(owner, note_type, data_at, self.source.view[data_at : data_at + data_size])
-            offset = data_at + (data_size + 3 & ~3)
+        """Notes that lie in that part of the file."""
+        return iterate_notes(self.source, offset, size)
+
+
+def iterate_notes(source: Source, offset: int, size: int) -> Iterator[Note]:
+    """Notes that lie in that part of a file; ends where they contradict its size."""
+    end = min(offset + size, source.size)
+    for _ in range(MOST_NOTES):
+        if offset + 12 > end:
+            return
+        name_size, data_size, note_type = source.array(offset, 4, 3, "note header").tolist()
+        name_at = offset + 12
+        data_at = name_at + (name_size + 3 & ~3)
+        if data_at + data_size > end:
+            return
+        owner = bytes(source.read(name_at, name_size)).rstrip(b"\0").decode("latin-1")
+        yield Note(owner, note_type, data_at, source.read(data_at, data_size))
+        offset = data_at + (data_size + 3 & ~3)

@@ -82,7 +82,7 @@ class IllumosDump(Image):
     @classmethod
     def recognises(cls, source: Source) -> str | None:
         """None if the file begins like one, else what was expected and what is there."""
-        magic = int.from_bytes(source.view[:4], "little")
+        magic = int.from_bytes(source.read(0, min(4, source.size)), "little")
         return None if magic == MAGIC else f"wants {MAGIC:x} at 0, found {magic:08x}"
 
     def __init__(self, source: Source) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from kdbg.errors import Missing
+from kdbg.errors import FormatError, Missing
 from kdbg.records import Info
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class Image:
         self.architecture = "x86"
         self.paravirtual = False
         """Whether page tables hold machine frames."""
+        self.order_assumed = False
+        """Whether pages are numbered as if the frame table were in pfn order, which only the guest can tell."""
         self.damage: list[str] = []
         """What is wrong with the file, a sentence each."""
 
@@ -149,6 +151,10 @@ class Image:
             address += len(part)
             size -= len(part)
         return b"".join(parts)
+
+    def join(self, others: Sequence[Image]) -> None:
+        """Take in other files of the same dump. Raises `FormatError` where the format has no such sets."""
+        raise FormatError(others[0].source.name, f"a second dump beside {self.source.name}: {self.format} has no sets of files")
 
     def describe(self) -> Info:
         """What the dump is."""

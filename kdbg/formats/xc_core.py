@@ -2,14 +2,13 @@
 
 The frame table has one machine word a page. Solaris' tools wrote it in pfn order, all ones where a pfn has no frame; the
 general tools of that time list the domain's machine frames as they come, and no pfn is in the file. A table with holes
-is in pfn order; one without is taken for it until the guest's own list says otherwise (`XcCore.order_is_certain`).
+is in pfn order; one without is taken for it until the guest's own list says otherwise (`Image.order_assumed`).
 
 Source: tools/libxc of Xen 3.0.4 (xc_core.c, xenctrl.h ``xc_core_header_t``).
 """
 
 from __future__ import annotations
 
-import functools
 
 from construct import Int32ul, Struct
 
@@ -36,7 +35,7 @@ class XcCore(XenImage):
     @classmethod
     def recognises(cls, source: Source) -> str | None:
         """None if the file begins like one, else what was expected and what is there."""
-        magic = int.from_bytes(source.view[:4], "little")
+        magic = int.from_bytes(source.read(0, min(4, source.size)), "little")
         return None if magic in (PV_MAGIC, HVM_MAGIC) else f"wants f00febed at 0, found {magic:08x}"
 
     def __init__(self, source: Source) -> None:
@@ -68,8 +67,4 @@ class XcCore(XenImage):
             frames if paravirtual else None,
         )
         super().__init__(source, paravirtual, tables, bits)
-
-    @functools.cached_property
-    def order_is_certain(self) -> bool:
-        """Whether the table is known to be in pfn order: it has holes."""
-        return self._invalid_entries() > 0
+        self.order_assumed = paravirtual

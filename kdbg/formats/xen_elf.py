@@ -43,7 +43,7 @@ class XenElf(XenImage):
     @classmethod
     def recognises(cls, source: Source) -> str | None:
         """None if the file is one, else what was expected and what is there."""
-        head = bytes(source.view[:4])
+        head = bytes(source.read(0, min(4, source.size)))
         if head != MAGIC:
             return f"wants an ELF header with a section .note.Xen, found {head.hex() or 'nothing'} at 0"
         try:

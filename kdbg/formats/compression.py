@@ -1,0 +1,85 @@
+"""Decompressing single pages: zlib from the standard library, others through the packages of the ``kdump`` extra."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+
+from kdbg.errors import Error
+
+Decompress = Callable[[bytes, int], bytes]
+"""(data, expected size) -> the plain bytes. Raises `ValueError` where the data is damaged."""
+
+
+class MissingCodec(Error):
+    """A compression whose package is not installed."""
+
+    def __init__(self, name: str, package: str) -> None:
+        super().__init__(f"{name} pages need the package {package}: pip install 'kdbg[kdump]'")
+        self.reason = f"{name} pages need the package {package}"
+
+
+def _zlib(data: bytes, size: int) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(data, size)
+    except zlib.error as error:
+        raise ValueError(f"zlib: {error}") from None
+
+
+def _lzo() -> Decompress:
+    try:
+        from lzallright import LZOCompressor
+    except ImportError:
+        raise MissingCodec("LZO", "lzallright") from None
+
+    def decompress(data: bytes, size: int) -> bytes:
+        try:
+            return bytes(LZOCompressor.decompress(data, size))
+        except Exception as error:  # noqa: BLE001: the package's errors have no root that is documented
+            raise ValueError(f"LZO: {error}") from None
+
+    return decompress
+
+
+def _snappy() -> Decompress:
+    try:
+        import cramjam
+    except ImportError:
+        raise MissingCodec("snappy", "cramjam") from None
+
+    def decompress(data: bytes, size: int) -> bytes:
+        try:
+            if cramjam.snappy.decompress_raw_len(data) > size:
+                raise ValueError("snappy: more than a page")
+            return bytes(cramjam.snappy.decompress_raw(data))
+        except cramjam.DecompressionError as error:
+            raise ValueError(f"snappy: {error}") from None
+
+    return decompress
+
+
+def _zstd() -> Decompress:
+    try:
+        from compression import zstd  # type: ignore[import-not-found]
+    except ImportError:
+        try:
+            from backports import zstd
+        except ImportError:
+            raise MissingCodec("zstd", "backports.zstd") from None
+
+    def decompress(data: bytes, size: int) -> bytes:
+        try:
+            return bytes(zstd.ZstdDecompressor().decompress(data, size))
+        except (zstd.ZstdError, EOFError) as error:
+            raise ValueError(f"zstd: {error}") from None
+
+    return decompress
+
+
+CODECS: dict[str, Callable[[], Decompress]] = {
+    "zlib": lambda: _zlib,
+    "lzo": _lzo,
+    "snappy": _snappy,
+    "zstd": _zstd,
+}
+"""Name -> what makes the decompressor; raises `MissingCodec`."""

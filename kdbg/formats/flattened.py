@@ -1,0 +1,85 @@
+"""Flattened dumps (makedumpfile -F, QEMU's kdump formats): the pieces of a file in the order in which they were written.
+
+A header of 4096 bytes, then pieces: offset and size as big-endian 64-bit words, and the bytes; both words -1 end it. The
+pieces are put into order by an index of their places, made once; nothing is copied to disk.
+
+Source: makedumpfile.h (makedumpfile_header, makedumpfile_data_header), IMPLEMENTATION.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+
+from kdbg.errors import FormatError
+from kdbg.formats.source import Source
+
+SIGNATURE = b"makedumpfile\0\0\0\0"
+HEADER_SIZE = 4096
+MOST_PIECES = 1 << 26
+
+
+class FlattenedSource(Source):
+    """The file that a flattened one stands for."""
+
+    def __init__(self, plain: Source) -> None:
+        self.name = plain.name
+        self._plain = plain
+        self._map = None
+        self.view = memoryview(b"")
+        self.cut_off = False
+        pieces = []
+        at = HEADER_SIZE
+        while len(pieces) < MOST_PIECES:
+            if at + 16 > plain.size:
+                self.cut_off = True
+                break
+            offset, size = struct.unpack(">qq", plain.read(at, 16))
+            if offset == -1 and size == -1:
+                break
+            if offset < 0 or size <= 0:
+                raise FormatError(plain.name, f"flattened: a piece of {size} bytes for offset {offset}", at)
+            here = min(size, max(0, plain.size - at - 16))
+            if here < size:
+                self.cut_off = True
+            pieces.append((offset, here, at + 16))
+            at += 16 + size
+        pieces.sort(key=lambda piece: piece[0])  # stable: of two for one place the later one is meant
+        self._pieces = pieces
+        self._starts = [offset for offset, _, _ in pieces]
+        self.size = max((offset + size for offset, size, _ in pieces), default=0)
+
+    @staticmethod
+    def recognises(source: Source) -> bool:
+        """Whether the file is a flattened one."""
+        return source.size >= HEADER_SIZE and bytes(source.read(0, 16)) == SIGNATURE
+
+    def read(self, offset: int, size: int, what: str = "data") -> memoryview:
+        """As `Source.read`; bytes that no piece holds are 0, as in a file with holes."""
+        if offset < 0 or size < 0 or offset + size > self.size:
+            raise FormatError(self.name, f"cut off: {what} of {size} bytes, the file has {self.size}", offset)
+        at = bisect_right(self._starts, offset) - 1
+        if at >= 0:
+            start, length, place = self._pieces[at]
+            if offset + size <= start + length:
+                return self._plain.read(place + offset - start, size)
+        return memoryview(self._gather(offset, size, max(at, 0)))
+
+    def _gather(self, offset: int, size: int, at: int) -> bytes:
+        found = bytearray(size)
+        while at < len(self._pieces) and self._starts[at] < offset + size:
+            start, length, place = self._pieces[at]
+            first, end = max(start, offset), min(start + length, offset + size)
+            if first < end:
+                found[first - offset : end - offset] = self._plain.read(place + first - start, end - first)
+            at += 1
+        return bytes(found)
+
+    def find(self, pattern: bytes, start: int, end: int) -> int:
+        """As `Source.find`."""
+        found = bytes(self.read(start, max(0, min(end, self.size) - start))).find(pattern)
+        return -1 if found < 0 else start + found
+
+    def close(self) -> None:
+        """Unmap the file."""
+        self._plain.close()

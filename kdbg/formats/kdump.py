@@ -1,0 +1,356 @@
+"""makedumpfile's compressed dumps (diskdump's successor), and QEMU's.
+
+Blocks of a page: the header, the sub header with the notes, two bitmaps (pages that exist; pages in the file), one
+descriptor for each page in the file, the pages. Zero pages share one page in the file. A split set is several files, each
+with all the bitmaps and the descriptors of its own range.
+
+Source: makedumpfile's diskdump_mod.h (disk_dump_header, kdump_sub_header, page_desc) and IMPLEMENTATION; QEMU's
+include/sysemu/dump.h. In header versions before 6 the frame counts have 32 bits.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from construct import Bytes, Int32sl, Int32ul, Int64sl, Int64ul, Struct
+
+from kdbg.errors import FormatError
+from kdbg.formats.compression import CODECS, Decompress, MissingCodec
+from kdbg.formats.elf import EM_386, EM_AARCH64, EM_X86_64, iterate_notes
+from kdbg.formats.image import NOT_IN_DUMP, PAGE, Image, PageMap
+from kdbg.formats.linux_image import LinuxImage
+from kdbg.formats.linux_notes import LinuxNotes, parse_vmcoreinfo, read_notes
+from kdbg.formats.source import Source
+from kdbg.records import Info
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SIGNATURE = b"KDUMP   "
+MACHINES = {"x86_64": EM_X86_64, "i686": EM_386, "i586": EM_386, "i386": EM_386, "aarch64": EM_AARCH64}
+FLAGS = {1: "zlib", 2: "lzo", 4: "snappy", 0x20: "zstd"}
+INCOMPLETE, EXCLUDED_VMEMMAP = 0x8, 0x10
+CACHE_BYTES = 32 << 20
+EXCLUDED = "excluded from the dump on purpose"
+DESCRIPTOR_SIZE = 24
+
+Tail = Struct(  # behind the time, which has words of the writer's width
+    "status" / Int32ul,
+    "block_size" / Int32sl,
+    "sub_hdr_size" / Int32sl,
+    "bitmap_blocks" / Int32ul,
+    "max_mapnr" / Int32ul,
+    "total_ram_blocks" / Int32ul,
+    "device_blocks" / Int32ul,
+    "written_blocks" / Int32ul,
+    "current_cpu" / Int32ul,
+    "nr_cpus" / Int32sl,
+)
+UTS = ("sysname", "nodename", "release", "version", "machine", "domainname")
+Names = Struct("signature" / Bytes(8), "header_version" / Int32sl, *[name / Bytes(65) for name in UTS])
+TIME_AT = {64: 0x198, 32: 0x194}
+"""Where the time of the dump lies: a struct timeval."""
+
+
+@functools.cache
+def sub_header(bits: int) -> Any:
+    """Declare kdump_sub_header of a writer with words of so many bits; later versions are longer."""
+    word = Int64sl if bits == 64 else Int32sl
+    size = Int64ul if bits == 64 else Int32ul
+    return Struct(
+        "phys_base" / word,
+        "dump_level" / Int32sl,
+        "split" / Int32sl,
+        "start_pfn" / size,
+        "end_pfn" / size,
+        "offset_vmcoreinfo" / Int64sl,
+        "size_vmcoreinfo" / size,
+        "offset_note" / Int64sl,
+        "size_note" / size,
+        "offset_eraseinfo" / Int64sl,
+        "size_eraseinfo" / size,
+        "start_pfn_64" / Int64ul,
+        "end_pfn_64" / Int64ul,
+        "max_mapnr_64" / Int64ul,
+    )
+
+
+class Part:
+    """One file of a dump: its header, and where the descriptors of its pages lie."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.names = source.parse(Names, 0, "header")
+        if self.names.signature != SIGNATURE:
+            raise FormatError(source.name, 'wants "KDUMP   "', 0)
+        self.bits = self._width()
+        self.header = header = source.parse(Tail, TIME_AT[self.bits] + 2 * self.bits // 8, "header")
+        if not PAGE <= header.block_size <= 65536 or header.block_size % PAGE:
+            raise FormatError(source.name, f"blocks of {header.block_size} bytes", TIME_AT[self.bits])
+        if header.sub_hdr_size < 0 or header.bitmap_blocks > source.size // header.block_size + 1:
+            raise FormatError(source.name, f"{header.bitmap_blocks} blocks of bitmaps, the file has fewer")
+        self.block = header.block_size
+        self.sub = self._sub_header()
+        self.bitmap_at = (1 + header.sub_hdr_size) * self.block
+        self.bitmap_size = header.bitmap_blocks * self.block
+        self.descriptors_at = self.bitmap_at + self.bitmap_size
+
+    def _width(self) -> int:
+        """Width of the writer's words: where the header makes sense (block size behind the time)."""
+        for bits in (64, 32):
+            at = TIME_AT[bits] + 2 * bits // 8
+            if at + Tail.sizeof() <= self.source.size:
+                tail = self.source.parse(Tail, at, "header")
+                if tail.block_size in (4096, 8192, 16384, 65536) and 0 <= tail.sub_hdr_size < 4096:
+                    return bits
+        raise FormatError(self.source.name, "the header's block size is none that is known", TIME_AT[64])
+
+    def _sub_header(self) -> dict[str, int]:
+        """Members of the sub header that this version has; the others 0."""
+        declaration = sub_header(self.bits)
+        names = [c.name for c in declaration.subcons if c.name]
+        data = bytes(self.source.read(self.block, min(self.block, max(0, self.source.size - self.block)), "sub header"))
+        data = data.ljust(declaration.sizeof(), b"\0")
+        found = {name: int(value) for name, value in declaration.parse(data).items() if name in names}
+        version = self.names.header_version
+        since = {"split": 2, "start_pfn": 2, "end_pfn": 2, "offset_vmcoreinfo": 3, "size_vmcoreinfo": 3}
+        since |= {"offset_note": 4, "size_note": 4, "offset_eraseinfo": 5, "size_eraseinfo": 5}
+        since |= {"start_pfn_64": 6, "end_pfn_64": 6, "max_mapnr_64": 6}
+        return {name: value if version >= since.get(name, 1) else 0 for name, value in found.items()}
+
+    @property
+    def most(self) -> int:
+        """Frames that the bitmaps count."""
+        return self.sub["max_mapnr_64"] or int(self.header.max_mapnr)
+
+    @property
+    def split(self) -> tuple[int, int] | None:
+        """(first, end) frame of its range if it is one file of a split set."""
+        if not self.sub["split"]:
+            return None
+        if self.names.header_version >= 6:
+            return self.sub["start_pfn_64"], self.sub["end_pfn_64"]
+        return self.sub["start_pfn"], self.sub["end_pfn"]
+
+    def bitmap(self, number: int) -> NDArray[np.uint8]:
+        """Bitmap 1 (pages that exist) or 2 (pages in the file): uint8[bytes], a bit a frame, lowest first."""
+        import numpy as np
+
+        half = self.bitmap_size // 2
+        start = self.bitmap_at + (number - 1) * half
+        size = min(half, (self.most + 7) // 8, max(0, self.source.size - start))
+        return np.frombuffer(self.source.read(start, size, f"bitmap {number}"), np.uint8)
+
+
+class Kdump(LinuxImage):
+    """A dump in makedumpfile's format; of a split set, all the files that were given."""
+
+    format = "makedumpfile dump (KDUMP)"
+
+    @classmethod
+    def recognises(cls, source: Source) -> str | None:
+        """None if the file begins like one, else what was expected and what is there."""
+        head = bytes(source.read(0, min(8, source.size)))
+        return None if head == SIGNATURE else f'wants "KDUMP   " at 0, found {head.hex()}'
+
+    def __init__(self, source: Source) -> None:
+        first = Part(source)
+        self.parts = [first]
+        machine = MACHINES.get(_text(first.names.machine), EM_X86_64 if first.bits == 64 else EM_386)
+        super().__init__(source, machine, _notes(first, machine))
+        if first.header.status & INCOMPLETE:
+            self.damage.append("the dump is incomplete: makedumpfile ran out of space")
+        if getattr(source, "cut_off", False):
+            self.damage.append("cut off: the flattened file ends without a mark")
+        self._cache: OrderedDict[int, memoryview] = OrderedDict()
+        self._codecs: dict[str, Decompress] = {}
+
+    def join(self, others: Sequence[Image]) -> None:
+        """Take in the other files of a split set. Raises `FormatError` for files of another dump."""
+        for other in others:
+            if not isinstance(other, Kdump) or bytes(other.parts[0].bitmap(1)) != bytes(self.parts[0].bitmap(1)):
+                raise FormatError(other.source.name, f"not of one set with {self.source.name}")
+            self.parts += other.parts
+            self.damage += other.damage
+        self.parts.sort(key=lambda part: part.split or (0, 0))
+
+    # where pages are
+
+    @functools.cached_property
+    def _ranks(self) -> list[tuple[int, int, Part, NDArray[np.uint8], NDArray[np.int64]]]:
+        """(first, end, part, bitmap 2, pages before each 64 bytes of it) for the range of each file."""
+        import numpy as np
+
+        found = []
+        for part in self.parts:
+            bitmap = part.bitmap(2)
+            padded = np.zeros(-(-len(bitmap) // 64) * 64, np.uint8)
+            padded[: len(bitmap)] = bitmap
+            counts = _POPCOUNT()[padded].reshape(-1, 64).sum(axis=1, dtype=np.int64)
+            before = np.concatenate([[0], np.cumsum(counts)])
+            first, end = part.split or (0, part.most)
+            found.append((first, end, part, padded, before))
+        return found
+
+    def _descriptor(self, frame: int) -> tuple[Part, int] | None:
+        """(file, offset of the descriptor) of a frame's page, or None."""
+        for first, end, part, bitmap, before in self._ranks:
+            if first <= frame < end and frame >> 3 < len(bitmap) and bitmap[frame >> 3] >> (frame & 7) & 1:
+                position = self._rank(bitmap, before, frame) - (self._rank(bitmap, before, first) if first else 0)
+                return part, part.descriptors_at + position * DESCRIPTOR_SIZE
+        return None
+
+    @staticmethod
+    def _rank(bitmap: NDArray[np.uint8], before: NDArray[np.int64], frame: int) -> int:
+        """Pages in the file before a frame."""
+        at = frame >> 3
+        block = at >> 6
+        if block >= len(before) - 1:
+            return int(before[-1])
+        inside = int.from_bytes(bitmap[block << 6 : at + 1].tobytes(), "little")
+        bits = ((at & 63) << 3) + (frame & 7)
+        return int(before[block]) + (inside & (1 << bits) - 1).bit_count()
+
+    def page(self, frame: int) -> memoryview | None:
+        """The page with that frame number, or None where the file does not hold it or its data is damaged."""
+        found = self._cache.get(frame)
+        if found is None:
+            found = self._read(frame)
+            if found is not None:
+                self._cache[frame] = found
+                if len(self._cache) > CACHE_BYTES // PAGE:
+                    self._cache.popitem(last=False)
+        return found
+
+    def _read(self, frame: int) -> memoryview | None:
+        place = self._descriptor(frame)
+        if place is None:
+            return None
+        part, at = place
+        try:
+            offset, size, flags = _descriptor(part.source, at)
+            data = part.source.read(offset, size, "page")
+            return memoryview(self._decompress(bytes(data), flags))
+        except (FormatError, ValueError):
+            return None
+
+    def _decompress(self, data: bytes, flags: int) -> bytes:
+        name = next((name for bit, name in FLAGS.items() if flags & bit), None)
+        if name is None:
+            plain = data
+        else:
+            if name not in self._codecs:
+                self._codecs[name] = CODECS[name]()
+            plain = self._codecs[name](data, PAGE)
+        if len(plain) != PAGE:
+            raise ValueError(f"a page of {len(plain)} bytes")
+        return plain
+
+    def why_missing(self, frame: int) -> str:
+        """Why `page` has nothing for ``frame``."""
+        place = self._descriptor(frame)
+        if place is None:
+            exists = any(_bit(part.bitmap(1), frame) for part in self.parts)
+            in_another = any(_bit(part.bitmap(2), frame) for part in self.parts)
+            if in_another:
+                return "in a file of the split set that was not given"
+            return EXCLUDED if exists else NOT_IN_DUMP
+        part, at = place
+        try:
+            offset, size, flags = _descriptor(part.source, at)
+            self._decompress(bytes(part.source.read(offset, size, "page")), flags)
+        except MissingCodec as error:
+            return error.reason
+        except (FormatError, ValueError) as error:
+            return f"damaged: {getattr(error, 'reason', '') or error}"
+        return NOT_IN_DUMP
+
+    @functools.cached_property
+    def pages(self) -> PageMap:
+        """The frames whose pages lie in the files."""
+        import numpy as np
+
+        found = []
+        for first, end, _, bitmap, _ in self._ranks:
+            frames = np.flatnonzero(np.unpackbits(bitmap, bitorder="little"))
+            found.append(frames[(frames >= first) & (frames < end)].astype(np.uint64))
+        return PageMap(np.unique(np.concatenate(found)))
+
+    # what it is
+
+    @property
+    def compression(self) -> str:
+        """How pages are compressed, by the first header's status."""
+        return next((name for bit, name in FLAGS.items() if self.parts[0].header.status & bit), "none")
+
+    def describe(self) -> Info:
+        """What the dump is."""
+        part = self.parts[0]
+        names = {name: _text(part.names[name]) for name in UTS}
+        pages = len(self.pages)
+        exist = int(_POPCOUNT()[part.bitmap(1)].sum())
+        time = int.from_bytes(part.source.read(TIME_AT[part.bits], part.bits // 8), "little")
+        return Info(
+            file=self.source.name,
+            format=self.format,
+            architecture=self.architecture,
+            bits=self.bits,
+            memory_size=exist * PAGE,
+            pages=pages,
+            missing=max(0, exist - pages),
+            missing_why={"excluded, or in another file of the set": exist - pages} if exist > pages else {},
+            cpus=len(self.contexts),
+            complete=not self.damage,
+            damage=tuple(self.damage),
+            host=names["nodename"] or None,
+            time=float(time) if time else None,
+            details={
+                "header_version": part.names.header_version,
+                "compression": self.compression,
+                "dump_level": part.sub["dump_level"],
+                "split": part.split is not None,
+                "release": names["release"] or self.vmcoreinfo.get("OSRELEASE"),
+                "erase_info": bool(part.sub["size_eraseinfo"]),
+            },
+        )
+
+
+def _descriptor(source: Source, at: int) -> tuple[int, int, int]:
+    """(offset, size, flags) of a page_desc. Raises `FormatError` where it is behind the file's end or too large."""
+    data = source.read(at, DESCRIPTOR_SIZE, "page descriptor")
+    offset = int.from_bytes(data[:8], "little")
+    size = int.from_bytes(data[8:12], "little")
+    flags = int.from_bytes(data[12:16], "little")
+    if size > 2 * PAGE:
+        raise FormatError(source.name, f"a page of {size} bytes", at)
+    return offset, size, flags
+
+
+def _notes(part: Part, machine: int) -> LinuxNotes:
+    sub, source = part.sub, part.source
+    notes = LinuxNotes()
+    if 0 < sub["size_note"] <= 64 << 20 and sub["offset_note"] + sub["size_note"] <= source.size:
+        notes = read_notes(iterate_notes(source, sub["offset_note"], sub["size_note"]), machine)
+    if not notes.vmcoreinfo and 0 < sub["size_vmcoreinfo"] <= 1 << 20:
+        text = source.read(sub["offset_vmcoreinfo"], sub["size_vmcoreinfo"], "VMCOREINFO")
+        notes.vmcoreinfo = parse_vmcoreinfo(bytes(text))
+    return notes
+
+
+def _bit(bitmap: NDArray[np.uint8], frame: int) -> bool:
+    return frame >> 3 < len(bitmap) and bool(bitmap[frame >> 3] >> (frame & 7) & 1)
+
+
+@functools.cache
+def _POPCOUNT() -> NDArray[np.uint8]:  # noqa: N802: a table, made when numpy is there
+    import numpy as np
+
+    return np.array([number.bit_count() for number in range(256)], np.uint8)
+
+
+def _text(data: bytes) -> str:
+    return data.split(b"\0")[0].decode("latin-1")

@@ -1,0 +1,29 @@
+"""What the images of Linux dumps have in common: notes, machines, VMCOREINFO."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kdbg.formats.elf import EM_386, EM_AARCH64, EM_X86_64
+from kdbg.formats.image import Image
+from kdbg.formats.linux_notes import LinuxNotes
+from kdbg.formats.source import Source
+
+ARCHITECTURES = {EM_X86_64: ("x86-64", 64), EM_386: ("x86", 32), EM_AARCH64: ("arm64", 64)}
+
+
+class LinuxImage(Image):
+    """Base of ELF vmcores and of makedumpfile's dumps."""
+
+    def __init__(self, source: Source, machine: int, notes: LinuxNotes) -> None:
+        super().__init__(source)
+        self.machine = machine
+        self.architecture, self.bits = ARCHITECTURES[machine]
+        self.notes = notes
+        self.vmcoreinfo: Mapping[str, str] = notes.vmcoreinfo
+        """VMCOREINFO by key; empty where the dump has none."""
+
+    @property
+    def contexts(self) -> Sequence[Mapping[str, int]]:
+        """Registers of each CPU, in the order of the notes."""
+        return self.notes.contexts
