@@ -249,7 +249,8 @@ class Call:
 
 Record = Any
 Run = Callable[[Call], Iterable[Record] | None]
-TextView = Callable[[Any, View], str]
+"""What a dcmd does: its records. A None among them is no record: it has the heading shown, where an error may follow."""
+TextView = Callable[[Any, View], str | None]
 """One record -> its text without the last newline; None to show nothing."""
 
 

@@ -303,6 +303,8 @@ class TextPresenter:
                 titled = True
                 if (title := heading()) is not None:
                     out.write(title + "\n")
+            if record is None:
+                continue
             text = render(record)
             if text is not None:
                 out.write(text + "\n")
@@ -319,6 +321,8 @@ class PipePresenter:
         to_value = dcmd.pipe or _address_of
         render, _ = renderer(dcmd, made, view)
         for record in records:
+            if record is None:
+                continue
             value = to_value(record)
             if isinstance(value, int):
                 pipe.value(value)

@@ -29,6 +29,8 @@ class Solaris:
     """The kernel of a dump."""
 
     name = "solaris"
+    family = "solaris"
+    """Of the dcmds for it: the package in `kdbg.dcmds`."""
 
     def __init__(self, target: Dump, space: AddressSpace, info: dict[str, int]) -> None:
         self.target = target
@@ -49,7 +51,14 @@ class Solaris:
         for space in target.kernel_spaces():
             info = debug_info(target.memory(space), address)
             if info is not None:
-                return cls(target, space, info)
+                kernel = cls(target, space, info)
+                if target.image.order_assumed:
+                    from kdbg.formats.xc_core import XcCore
+                    from kdbg.kernels.solaris.frames import number_pages
+
+                    assert isinstance(target.image, XcCore)
+                    number_pages(kernel, target.image)
+                return kernel
         return None
 
     @classmethod

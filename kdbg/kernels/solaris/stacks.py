@@ -1,7 +1,8 @@
 """Stacks: the chain of frame pointers, with the arguments where they can be told.
 
 Facts: mdb's unwinders for amd64 and i386 kernels. A frame is two words: the caller's frame pointer and the return
-address. There are no special frames for traps; a walk ends at a frame pointer of 0, at one that cannot be read, or in a circle.
+address. There are no special frames for traps; a walk ends at a frame pointer of 0, at one that cannot be read, or in a
+circle.
 """
 
 from __future__ import annotations
