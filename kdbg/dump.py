@@ -131,7 +131,7 @@ class Dump(Target):
     def read(self, address: int, size: int, space: Space = Space.VIRTUAL) -> bytes:
         """Exactly ``size`` bytes. Raises `ReadError`: `Unmapped` or `Missing` for the first page that cannot be read."""
         if space is Space.PHYSICAL:
-            return self.image.read_physical(address, size)
+            return self.read_physical(address, size)
         if space is Space.FILE:
             raise ReadError(address, reason="operation not supported by target")
         return self.space.read(address, size)
@@ -142,7 +142,14 @@ class Dump(Target):
 
     def read_physical(self, address: int, size: int) -> bytes:
         """Exactly ``size`` bytes of guest-physical memory. Raises `Missing`."""
-        return self.image.read_physical(address, size)
+        return self._numbered.read_physical(address, size)
+
+    @property
+    def _numbered(self) -> Image:
+        """The image, after the kernel has had the opportunity to number its pages."""
+        if self.image.order_assumed:
+            _ = self.kernel
+        return self.image
 
     def translate(
         self, address: int, root: int | None = None, process: int | Process | None = None
@@ -157,15 +164,15 @@ class Dump(Target):
     @property
     def pages(self) -> PageMap:
         """The pfns whose bytes lie in the file."""
-        return self.image.pages
+        return self._numbered.pages
 
     def pfn_to_mfn(self, pfn: int) -> int | None:
         """The machine frame of a guest frame, or None."""
-        return self.image.pfn_to_mfn(pfn)
+        return self._numbered.pfn_to_mfn(pfn)
 
     def mfn_to_pfn(self, mfn: int) -> int | None:
         """The guest frame of a machine frame, or None."""
-        return self.image.mfn_to_pfn(mfn)
+        return self._numbered.mfn_to_pfn(mfn)
 
     # names and types
 
@@ -187,6 +194,24 @@ class Dump(Target):
         if self.kernel is None or self.kernel.symbols.is_main(symbol):
             return symbol.name
         return f"{symbol.module}`{symbol.name}"
+
+    def symbol_names(self, module: str | None = None) -> Iterator[str]:
+        """Names of all symbols, or of one module's, in any order, some perhaps twice."""
+        if self.kernel is not None:
+            for table in self.kernel.symbols.tables:
+                if module in (None, table.module):
+                    yield from table.names()
+        yield from super().symbol_names(module)
+
+    def object_names(self) -> Iterator[str]:
+        """Names of the kernel's modules that have symbols."""
+        return (table.module for table in self.kernel.symbols.tables) if self.kernel is not None else iter(())
+
+    def type_names(self) -> Iterator[str]:
+        """Names of all types of the kernel, in any order, some perhaps twice."""
+        if self.kernel is not None:
+            for _, container in self.kernel.types.containers():
+                yield from container.names()
 
     def symbol(self, name: str) -> Symbol:
         """The symbol of that name, ``module`name`` that of one module. Raises `SymbolNotFound`."""

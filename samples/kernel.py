@@ -246,7 +246,7 @@ class Hats:
         buckets = self.image.words([0] * 16)
         hat.update(hat_as=address_space, hat_num_hash=16, hat_ht_hash=buckets)
         if user_root is not None:
-            hat["hat_user_ptable"] = self.image.frames.number(user_root)
+            hat["hat_user_ptable"] = user_root
         address_space["a_hat"] = hat
         self.hats.append((hat, tables))
 
@@ -269,8 +269,7 @@ class Hats:
         bucket = ((base >> 21) + (hat.address >> 4) + level) % 16
         place = hat["hat_ht_hash"] + bucket * image.word
         head = int.from_bytes(image.space.read(place & (1 << image.bits) - 1, image.word), "little")
-        htable.update(ht_next=head, ht_hat=hat, ht_vaddr=base, ht_level=level, ht_pfn=image.frames.number(pfn)
-                      if image.paravirtual else pfn)  # fmt: skip
+        htable.update(ht_next=head, ht_hat=hat, ht_vaddr=base, ht_level=level, ht_pfn=pfn)
         image.space.write(place & (1 << image.bits) - 1, htable.address.to_bytes(image.word, "little"))
         if level == image.paging.levels - 1:
             hat["hat_htable"] = htable

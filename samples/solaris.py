@@ -371,10 +371,10 @@ class _Build:
         image.finish_modules()
         for region in (image.heap, image.slabs):
             image.tables.reserve(region.next, 8 << 20)
+        for process in population.processes.values():
+            if process.tables is not None:
+                process.tables.share(image.tables, image.map.kernelbase)
         hats.finish()
         kernel.finish_caches(image, caches)
         if frame_list is not None:
             kernel.fill_frame_list(image, *frame_list)
-        for process in population.processes.values():
-            if process.tables is not None:
-                process.tables.share(image.tables, image.map.kernelbase)

@@ -91,16 +91,16 @@ def _write_pages(file: BinaryIO, at: int, core: Core, order: Sequence[tuple[int,
 def write_xc_core(path: Path, core: Core, index: str = "pfn") -> Path:
     """Write the format of Xen 3.0.4.
 
-    ``index`` is "pfn": entry i is the mfn of pfn i, pages that do not exist are zeros and have a 0 entry (the tools
-    of a Solaris dom0); or "mfn": entry i is the mfn of the i-th page, and no pfn is in the file (all other tools).
+    ``index`` is "pfn": entry i is the mfn of pfn i, pages that do not exist are zeros and have an entry of all ones
+    (the tools of a Solaris dom0); or "mfn": entry i is the mfn of the i-th page, and no pfn is in the file (all other tools).
     Entries are machine words of the tools, here as wide as the guest's.
     """
     word = core.bits // 8
     order = list(core.frames)
     if index == "pfn":
         known = {pfn: mfn for pfn, mfn in core.frames if pfn != INVALID}
-        order = [(pfn, known.get(pfn, 0)) for pfn in range(max(known) + 1)]
-        entries = [mfn if core.paravirtual else (pfn if pfn in known else 0) for pfn, mfn in order]
+        order = [(pfn, known.get(pfn, INVALID)) for pfn in range(max(known) + 1)]
+        entries = [mfn if core.paravirtual or mfn == INVALID else pfn for pfn, mfn in order]
     else:
         entries = [mfn if core.paravirtual else pfn for pfn, mfn in order]
     contexts = b"".join(core.contexts)
