@@ -6,12 +6,12 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound, Unmapped
+from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound
 from kdbg.formats.image import Image, PageMap
 from kdbg.records import Cpu, Frame, Info, LogEntry, Module, Process, Thread, Translation
 from kdbg.target import Space, Target
 from kdbg.vm.space import AddressSpace, Partial
-from kdbg.vm.vcpu import CR0_PAGING, guest_bits, has_user_tables, space_of
+from kdbg.vm.vcpu import CR0_PAGING, guest_bits, linux_space, space_of
 
 if TYPE_CHECKING:
     from kdbg.symbols.ctf import CtfContainer
@@ -58,7 +58,7 @@ class Dump(Target):
             told,
             file=self.name,
             bits=self.bits,
-            architecture="x86-64" if self.bits == 64 else "x86",
+            architecture=told.architecture if self.bits == self.image.bits else "x86",
             kernel=kernel.describe() if kernel else None,
             host=kernel.uname.get("nodename") if kernel else None,
         )
@@ -99,7 +99,10 @@ class Dump(Target):
         raise Error(f"{self.name}: no vCPU context tells where the page tables are")
 
     def kernel_spaces(self) -> Iterator[AddressSpace]:
-        """The spaces of the vCPUs' kernel page tables, each once."""
+        """The spaces that may be the kernel's: by VMCOREINFO, then by the vCPUs' page tables, each once."""
+        told = linux_space(self.image, self.image.vmcoreinfo) if self.image.vmcoreinfo else None
+        if told is not None:
+            yield told
         seen = set()
         for registers in self.image.contexts:
             if "cr3" in registers and registers["cr3"] not in seen:
@@ -301,5 +304,3 @@ class Dump(Target):
         """Let the file go."""
         self.image.source.close()
 
-
-__all__ = ["Dump", "SpaceMemory", "Unmapped", "has_user_tables"]

@@ -78,6 +78,8 @@ class Image:
         self.bits = 64
         """Of the guest's kernel, as far as the format tells."""
         self.architecture = "x86"
+        self.vmcoreinfo: Mapping[str, str] = {}
+        """What a Linux kernel tells of itself in the dump's notes, by key; empty where there is none."""
         self.paravirtual = False
         """Whether page tables hold machine frames."""
         self.order_assumed = False

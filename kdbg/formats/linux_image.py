@@ -20,8 +20,7 @@ class LinuxImage(Image):
         self.machine = machine
         self.architecture, self.bits = ARCHITECTURES[machine]
         self.notes = notes
-        self.vmcoreinfo: Mapping[str, str] = notes.vmcoreinfo
-        """VMCOREINFO by key; empty where the dump has none."""
+        self.vmcoreinfo = notes.vmcoreinfo
 
     @property
     def contexts(self) -> Sequence[Mapping[str, int]]:

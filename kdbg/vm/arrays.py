@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kdbg.vm.modes import PRESENT
+from kdbg.vm.modes import PRESENT, Level, PagingMode
 
 if TYPE_CHECKING:
     from kdbg.vm.space import AddressSpace, Run
@@ -63,11 +63,11 @@ def _translate_batch(space: AddressSpace, result: ArrayTranslation, part: slice)
         result.frames[part] = addresses >> np.uint64(12)
         result.mapped[part] = _canonical(addresses, mode.canonical_bits)
         return
-    width = np.uint64(mode.entry_size)
-    frame_mask = np.uint64(mode.frame_mask)
     tables = np.full(len(addresses), space.root, np.uint64)
     walking = np.arange(len(addresses))  # positions in the batch that are still on their way
     inside = _canonical(addresses, mode.canonical_bits)
+    if mode.upper_only:
+        inside &= addresses >= np.uint64(1 << 63)
     result.levels[part] = len(mode.levels) - 1
     if not inside.all():
         walking, tables, addresses = walking[inside], tables[inside], addresses[inside]
@@ -76,11 +76,9 @@ def _translate_batch(space: AddressSpace, result: ArrayTranslation, part: slice)
     for number in range(len(mode.levels) - 1, -1, -1):
         level = mode.levels[number]
         indexes = (addresses >> np.uint64(level.shift)) & np.uint64((1 << level.bits) - 1)
-        if number == len(mode.levels) - 1:
-            indexes += np.uint64(space.root & 0xFFF) // width
-        entries, there = space.image.words(tables >> np.uint64(12), indexes, mode.entry_size)
-        present = there & (entries & np.uint64(PRESENT | level.reserved) == np.uint64(PRESENT))
-        leaf = present if number == 0 else present & (entries & np.uint64(level.large) != 0)
+        entries, there = _entries(space, tables, indexes)
+        present = there & _present(level, number, entries)
+        leaf = present if number == 0 else present & _is_leaf(level, entries)
         whole = len(walking) == len(entries_out)
         at = slice(None) if whole else walking
         entries_out[at] = entries
@@ -92,9 +90,39 @@ def _translate_batch(space: AddressSpace, result: ArrayTranslation, part: slice)
         onward = present & ~leaf
         if number and not onward.all():
             walking, addresses, entries = walking[onward], addresses[onward], entries[onward]
-        tables = entries & frame_mask
+        tables = _table_addresses(mode, entries)
         if not len(walking):
             return
+
+
+def _entries(space: AddressSpace, tables: Words, indexes: Words) -> tuple[Words, NDArray[np.bool_]]:
+    """The entries (uint64[n]) at indexes of tables, and whether they are in the image."""
+    width = np.uint64(space.mode.entry_size)
+    places = tables + indexes * width
+    return space.image.words(places >> np.uint64(12), (places & np.uint64(0xFFF)) // width, space.mode.entry_size)
+
+
+def _present(level: Level, number: int, entries: Words) -> NDArray[np.bool_]:
+    needed = PRESENT | (level.table if number == 0 else 0)
+    return entries & np.uint64(needed | level.reserved) == np.uint64(needed)
+
+
+def _is_leaf(level: Level, entries: Words) -> NDArray[np.bool_]:
+    """Which present entries of a level above 0 map memory themselves."""
+    if level.table:
+        return entries & np.uint64(level.table) == 0
+    return entries & np.uint64(level.large) != 0
+
+
+def _table_addresses(mode: PagingMode, entries: Words) -> Words:
+    found = entries & np.uint64(mode.frame_mask)
+    return found | _extra_bits(mode, entries) if mode.extra_in_tables else found
+
+
+def _extra_bits(mode: PagingMode, entries: Words) -> Words:
+    assert mode.extra is not None
+    start, number, to = mode.extra
+    return (entries >> np.uint64(start) & np.uint64((1 << number) - 1)) << np.uint64(to)
 
 
 def _leaf_frames(space: AddressSpace, entries: Words, addresses: Words, number: int) -> Words:
@@ -102,10 +130,10 @@ def _leaf_frames(space: AddressSpace, entries: Words, addresses: Words, number: 
     mode = space.mode
     size = 1 << mode.levels[number].shift
     found = entries & np.uint64(mode.frame_mask & -size)
-    if number == 0:
+    if mode.extra is not None and (number or mode.extra_in_tables):
+        found = found | _extra_bits(mode, entries)
+    if size == 4096:
         return found >> np.uint64(12)
-    if mode.pse36:
-        found = found | ((entries >> np.uint64(13) & np.uint64(0xFF)) << np.uint64(32))
     return (found + (addresses & np.uint64(size - 1))) >> np.uint64(12)
 
 
@@ -133,7 +161,6 @@ def _scan(
     """Present leaves under tables (uint64[n] addresses) that begin at virtual ``bases`` (uint64[n])."""
     mode, level = space.mode, space.mode.levels[number]
     slots = np.arange(1 << level.bits, dtype=np.uint64)
-    first = np.uint64((space.root & 0xFFF) // mode.entry_size) if number == len(mode.levels) - 1 else np.uint64(0)
     step = max(1, BATCH * 4 // len(slots))
     for at in range(0, len(tables), step):
         if left[0] <= 0:
@@ -141,17 +168,18 @@ def _scan(
             return
         some = tables[at : at + step]
         left[0] -= len(some)
-        frames = np.repeat(some >> np.uint64(12), len(slots))
-        entries, there = space.image.words(frames, np.tile(slots + first, len(some)), mode.entry_size)
+        entries, there = _entries(space, np.repeat(some, len(slots)), np.tile(slots, len(some)))
         addresses = np.repeat(bases[at : at + step], len(slots)) + np.tile(slots << np.uint64(level.shift), len(some))
         if number == len(mode.levels) - 1 and mode.canonical_bits >= 48:
             high = addresses >> np.uint64(mode.canonical_bits - 1) & np.uint64(1)
+            if mode.upper_only:
+                high = np.ones_like(high)
             addresses |= np.where(high != 0, np.uint64(~((1 << mode.canonical_bits) - 1) & (1 << 64) - 1), np.uint64(0))
         span = (1 << level.shift) - 1
-        keep = there & (entries & np.uint64(PRESENT | level.reserved) == np.uint64(PRESENT))
+        keep = there & _present(level, number, entries)
         keep &= (addresses <= np.uint64(end - 1)) & (addresses | np.uint64(span) >= np.uint64(start))
         addresses, entries = addresses[keep], entries[keep]
-        leaf = np.ones(len(entries), bool) if number == 0 else entries & np.uint64(level.large) != 0
+        leaf = np.ones(len(entries), bool) if number == 0 else _is_leaf(level, entries)
         if leaf.any():
             yield ArrayTranslation(
                 addresses[leaf],
@@ -161,7 +189,7 @@ def _scan(
                 np.ones(int(leaf.sum()), bool),
             )
         if number and not leaf.all():
-            deeper = entries[~leaf] & np.uint64(mode.frame_mask)
+            deeper = _table_addresses(mode, entries[~leaf])
             yield from _scan(space, number - 1, deeper, addresses[~leaf], start, end, left)
 
 

@@ -1,7 +1,7 @@
 """Paging modes as data: a table of levels each.
 
-Level 0 is the table whose entries are 4K leaves. Sources: Intel SDM volume 3, chapter 4 (tables 4-2 to 4-20); AMD APM
-volume 2, chapter 5.
+Level 0 is the table whose entries are the smallest leaves (4K; arm64: the granule). Sources: Intel SDM volume 3, chapter 4
+(tables 4-2 to 4-20); AMD APM volume 2, chapter 5; Arm ARM, D8 (VMSAv8-64 translation tables).
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ class Level:
     """The entry bit that makes a leaf above level 0; 0 where there are no large pages."""
     reserved: int = 0
     """Bits that must be zero in a present entry."""
+    table: int = 0
+    """The entry bit that makes a table, where a leaf is what lacks it (arm64's blocks); at level 0 it must be set."""
+
+    def is_leaf(self, entry: int) -> bool:
+        """Whether a present entry of this level (not level 0) maps memory itself."""
+        return bool(entry & self.large) or bool(self.table and not entry & self.table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class PagingMode:
     entry_size: int
     """Bytes."""
     levels: tuple[Level, ...]
-    """Indexed by level: 0 = 4K leaves."""
+    """Indexed by level: 0 = the smallest leaves."""
     frame_mask: int
     """The bits of an entry that hold a frame's address."""
     canonical_bits: int
@@ -44,22 +50,35 @@ class PagingMode:
     """(bit mask, name) in order of the bits."""
     root_mask: int = ~0xFFF
     """The bits of cr3 that hold the top table's address."""
-    pse36: bool = False
-    """Whether a 4M leaf holds bits 32-39 of its address in bits 13-20."""
+    extra: tuple[int, int, int] | None = None
+    """(from bit, number, to bit) of an address's high bits that an entry keeps elsewhere."""
+    extra_in_tables: bool = False
+    """Whether all entries keep them there, not only leaves above level 0."""
+    upper_only: bool = False
+    """Whether the tables translate only addresses of the upper half (arm64's TTBR1)."""
 
     def canonical(self, address: int) -> bool:
         """Whether the address is one that this mode can translate."""
+        if self.upper_only and not address >> 63:
+            return False
         if self.canonical_bits < 48:
             return 0 <= address < 1 << self.canonical_bits
         return (address + (1 << self.canonical_bits - 1) & (1 << 64) - 1) >> self.canonical_bits == 0
 
     def leaf_frame_address(self, entry: int, level: int) -> int:
         """The address of the page that a leaf entry of that level maps."""
-        size = 1 << self.levels[level].shift
-        address = entry & self.frame_mask & -size
-        if level and self.pse36:
-            address |= (entry >> 13 & 0xFF) << 32
-        return address
+        return entry & self.frame_mask & -(1 << self.levels[level].shift) | self.extra_bits(entry, level)
+
+    def table_address(self, entry: int) -> int:
+        """The address of the table that an entry leads to."""
+        return entry & self.frame_mask | (self.extra_bits(entry, 1) if self.extra_in_tables else 0)
+
+    def extra_bits(self, entry: int, level: int) -> int:
+        """The address bits that the entry keeps elsewhere, in their place."""
+        if self.extra is None or not (level or self.extra_in_tables):
+            return 0
+        start, number, to = self.extra
+        return (entry >> start & (1 << number) - 1) << to
 
 
 _X86_FLAGS = (
@@ -116,10 +135,52 @@ X86_32_PSE = PagingMode(
     0xFFFFF000,
     32,
     _X86_FLAGS,
-    pse36=True,
+    extra=(13, 8, 32),
 )
 UNPAGED = PagingMode("no paging", 8, (), 0, 32, ())
 """Virtual = guest-physical: a vCPU whose CR0.PG is 0."""
+
+
+_ARM64_FLAGS = (
+    (1 << 0, "valid"),
+    (1 << 1, "table"),
+    (1 << 6, "user"),
+    (1 << 7, "readonly"),
+    (1 << 10, "accessed"),
+    (1 << 11, "notglobal"),
+    (1 << 51, "dirty"),
+    (1 << 52, "contiguous"),
+    (1 << 53, "pxn"),
+    (1 << 54, "uxn"),
+)
+_ARM64_NAMES = ("pte", "pmd", "pud", "pgd", "p4d")
+
+
+def arm64(granule: int, address_bits: int, upper_only: bool = True) -> PagingMode:
+    """arm64's tables for a granule of so many address bits (12, 14 or 16) and addresses of so many (39 to 52)."""
+    step, levels = granule - 3, []
+    shift = granule
+    while shift < address_bits:
+        bits = min(step, address_bits - shift)
+        # Blocks: 2M and 1G, 32M, 512M; never at the top of four levels.
+        block = shift > granule and shift <= (30 if granule == 12 else granule + step)
+        levels.append(
+            Level(_ARM64_NAMES[len(levels)], shift, bits, table=2) if block or shift == granule
+            else Level(_ARM64_NAMES[len(levels)], shift, bits)
+        )  # fmt: skip
+        shift += step
+    wide = granule == 16 and address_bits > 48
+    return PagingMode(
+        f"arm64, {1 << granule - 10}K granule, {address_bits} bits",
+        8,
+        tuple(levels),
+        0x0000FFFFFFFFFFFF & -(1 << granule),
+        address_bits + 1,
+        _ARM64_FLAGS,
+        extra=(12, 4, 48) if wide else None,
+        extra_in_tables=wide,
+        upper_only=upper_only,
+    )
 
 
 def flag_names(mode: PagingMode, entry: int) -> list[str]:

@@ -103,16 +103,18 @@ class AddressSpace:
             return Walk(address, (), None, len(mode.levels) - 1, "the address is not canonical")
         if not mode.levels:
             return Walk(address, (), address & -PAGE, 0, None)
-        table, steps = self.root, []
+        table, steps = self.root, list[Step]()
         for number in range(len(mode.levels) - 1, -1, -1):
             level = mode.levels[number]
-            frame, index = table >> 12, address >> level.shift & (1 << level.bits) - 1
+            index = address >> level.shift & (1 << level.bits) - 1
+            at = table + index * mode.entry_size
+            frame = at >> 12
             page = self.image.page(frame)
             if page is None:
                 why = self.image.why_missing(frame)
                 return Walk(address, tuple(steps), None, number, f"level {number} ({level.name}): its table: {why}")
-            at = (table & 0xFFF) + index * mode.entry_size
-            entry = int.from_bytes(page[at : at + mode.entry_size], "little")
+            start = at & 0xFFF
+            entry = int.from_bytes(page[start : start + mode.entry_size], "little")
             steps.append(Step(number, frame, index, entry))
             if not entry & PRESENT:
                 what = "0" if entry == 0 else f"{entry:x}: not present"
@@ -121,10 +123,13 @@ class AddressSpace:
             if entry & level.reserved:
                 place = f"level {number} ({level.name} frame {frame:x}, entry {index:#x}) is {entry:x}"
                 return Walk(address, tuple(steps), None, number, f"{place}: a reserved bit is set")
-            if number == 0 or entry & level.large:
+            if number == 0 and level.table and not entry & level.table:
+                place = f"level 0 ({level.name} frame {frame:x}, entry {index:#x}) is {entry:x}: a block where a page belongs"
+                return Walk(address, tuple(steps), None, 0, place)
+            if number == 0 or level.is_leaf(entry):
                 offset = address & (1 << level.shift) - 1 & -PAGE
                 return Walk(address, tuple(steps), mode.leaf_frame_address(entry, number) + offset, number, None)
-            table = entry & mode.frame_mask
+            table = mode.table_address(entry)
         raise AssertionError("a walk ends at level 0")
 
     def page_address(self, address: int) -> int:
@@ -187,7 +192,7 @@ class AddressSpace:
 
     def read_partial(self, address: int, size: int) -> Partial:
         """What can be read of ``size`` bytes, and what is missing and why."""
-        data, missing, at = bytearray(size), [], 0
+        data, missing, at = bytearray(size), list[tuple[int, int, str]](), 0
         while at < size:
             length = min(PAGE - (address + at & 0xFFF), size - at)
             try:
