@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from kdbg.errors import FormatError, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.symbols.elfheaders import ET_REL, PF_W, PF_X, PT_LOAD, ElfHeaders, Section, Segment
 from kdbg.symbols.elfsymbols import SHT_DYNSYM, SHT_SYMTAB, ElfSymbols
-from kdbg.symbols.table import STT_FUNC, Symbol
+from kdbg.symbols.table import STT_FILE, STT_FUNC, STT_SECTION, Symbol
 from kdbg.target import Space, Target
 
 if TYPE_CHECKING:
@@ -195,7 +195,22 @@ class ObjectFile(Target):
             return symbol.name
         return f"{self.base_name}`{symbol.name}"
 
+    def symbol_names(self, module: str | None = None) -> Iterator[str]:
+        """Names of its symbols, in any order, some perhaps twice."""
+        if module is None or self._is_own_name(module):
+            for table in (self.symbols.static, self.symbols.dynamic):
+                yield from (symbol.name for symbol in table.symbols if symbol.type not in (STT_SECTION, STT_FILE))
+        yield from super().symbol_names(module)
+
+    def object_names(self) -> list[str]:
+        """The file's own name."""
+        return [self.base_name]
+
     # types
+
+    def type_names(self) -> Iterator[str]:
+        """Names of its types."""
+        return self.ctf.names() if self.ctf is not None else iter(())
 
     @cached_property
     def ctf(self) -> CtfContainer | None:
@@ -225,8 +240,10 @@ class ObjectFile(Target):
     def type(self, name: str) -> Type:
         """The type of that C name, also as ``object`type``. Raises `TypeNotFound`."""
         if "`" in name:
-            module, name = name.rsplit("`", 1)
-            if not self._is_own_name(module):
+            from kdbg.symbols.space import split_scope
+
+            module, name = split_scope(name)
+            if module and not self._is_own_name(module):
                 raise TypeNotFound(name, NO_OBJECT)
         if self.ctf is None:
             raise TypeNotFound(name, NO_OBJECT)

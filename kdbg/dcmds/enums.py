@@ -74,7 +74,7 @@ def _type(call: Call) -> tuple[str, Type, list[str | int]]:
     "value. Values of flags (powers of two) are taken apart.",
     example="::enum vtype",
 )
-def enum(call: Call) -> Iterator[Enumerator]:
+def enum(call: Call) -> Iterator[Enumerator | None]:
     """Show an enumeration. Source: mdb_print.c (cmd_enum)."""
     name, type_, rest = _type(call)
     if len(rest) > 1:
@@ -105,9 +105,11 @@ def enum(call: Call) -> Iterator[Enumerator]:
         found = True
         yield Enumerator(number, one[prefix:] if len(one) > prefix else one, hexadecimal)
     if not found and isinstance(wanted, str):
+        yield None
         call.warn(f"name \"{wanted}\" not in '{name}'")
         raise Silent
     if not found and value is not None:
+        yield None
         shown = f"-0t{-value}" if value < 0 else prefixed(value, 10)
         call.warn(f"value {shown} not in '{name}'")
         raise Silent

@@ -9,6 +9,7 @@ from kdbg.dcmds.texts import MASK64
 from kdbg.dcmds.typenames import data_type, exact_symbol, lookup, number_reader, take_type_name
 from kdbg.errors import CommandError, Error, ReadError, TypeNotFound, UsageError
 from kdbg.lang.errors import Abort
+from kdbg.lang.formats_numbers import digits
 from kdbg.lang.variables import bad_character
 from kdbg.records import Address
 from kdbg.symbols.model import Kind
@@ -35,9 +36,11 @@ def bind(call: Call, name: str) -> None:
     address=OPTIONAL,
     synopsis="type member [variable]",
     words=None,
-    help="The addresses of all elements from the one at the address on, by the pointer that the member is, until it is\n"
-    "0 or points to the first one. $[offset] may stand for type and member. A variable holds each address in turn\n"
-    "for the commands behind a pipe.",
+    hint=False,
+    text=lambda record, view: digits(record.address, view.session.radix),
+    help="The addresses of all elements from the one at the address on, by the pointer that the member is, until it\n"
+    "is 0 or points to the first one. $[offset] may stand for type and member. A variable holds each address in\n"
+    "turn for the commands behind a pipe.",
     example="ffffff01c802b120::list proc_t p_next | ::print proc_t p_user.u_comm",
 )
 def list_(call: Call) -> Iterator[Address]:
@@ -108,6 +111,8 @@ def _follow(call: Call, offset: int, pointer: int) -> Iterator[Address]:
     address=REQUIRED,
     synopsis="[type count] [variable]",
     words=None,
+    hint=False,
+    text=lambda record, view: digits(record.address, view.session.radix),
     help="The addresses of the elements of an array. Type and count need not be given for a variable whose type is\n"
     "known. A variable holds each address in turn for the commands behind a pipe.",
     example="hash_table::array 'struct entry *' 0t64",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from kdbg.dcmds.paths import Place, resolve
@@ -14,6 +15,7 @@ from kdbg.errors import CommandError, ReadError, SymbolNotFound, TypeNotFound, U
 from kdbg.lang.formats_numbers import digits, prefixed
 from kdbg.symbols.model import Kind, Type
 
+UNSUPPORTED = "operation not supported by target"
 OPTIONS = (
     flag("a", "show the address of each member"),
     flag("C", "show character arrays of any length as text"),
@@ -82,6 +84,7 @@ def _type(call: Call) -> tuple[Type, list[str | int]]:
             reason = error.reason
         if call.explicit and not immediate:
             try:
+                name = _covering(call, name)
                 symbol = exact_symbol(call.target, call.address)
                 name = call.target.qualified(symbol).partition("`")[0]
                 # a tag that is no type is one word for all that follows
@@ -100,6 +103,14 @@ def _type(call: Call) -> tuple[Type, list[str | int]]:
     except TypeNotFound as error:
         label = call.session.label(call.address)
         raise CommandError(f"no type data available for {label} [{symbol.index}]: {error.reason}") from None
+
+
+def _covering(call: Call, name: str) -> str:
+    """What mdb names in place of the type that it could not find: in a program the symbol that covers the address."""
+    if call.target.kind == "object":
+        with suppress(SymbolNotFound):
+            return call.target.nearest(call.address)[0].name
+    return name
 
 
 class _Print:
@@ -149,7 +160,10 @@ class _Print:
                 yield from self._path(word)
 
     def _renderer(self, memory: Memory) -> Renderer:
-        return Renderer(memory, self.style, self.call.warn, self.call.session.label)
+        left_over = {"object": "unknown symbol name", "dump": None}.get(self.target.kind, UNSUPPORTED)
+        if left_over is None and self.call.options.i:
+            left_over = UNSUPPORTED
+        return Renderer(memory, self.style, self.call.warn, self.call.session.label, left_over)
 
     def _pointer(self, address: int, size: int) -> int:
         return self.real.number(address, size)
@@ -228,7 +242,7 @@ def _immediate(value: int, size: int, real: Memory) -> Memory:
         count = min(count, size)
         piece = data[address : address + count] if address < 8 else b""
         if len(piece) < count:
-            raise ReadError(address, reason="no mapping for address")
+            raise ReadError(address, reason="")
         return piece
 
     return Memory(read, pointer=real.pointer, text=real.some)

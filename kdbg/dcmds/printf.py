@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kdbg.dcmds.paths import PathError, resolve
-from kdbg.dcmds.registry import REQUIRED, Call, dcmd
+from kdbg.dcmds.registry import OPTIONAL, Call, dcmd
 from kdbg.dcmds.texts import MASK64, internet, internet6
 from kdbg.dcmds.typenames import lookup, memory_of, number_reader, take_type_name
 from kdbg.errors import CommandError, ReadError, TypeNotFound, UsageError
@@ -100,7 +100,7 @@ def parse(text: str, pointer_width: int = 16) -> Format:
 @dcmd(
     "printf",
     "show members of a type in a format",
-    address=REQUIRED,
+    address=OPTIONAL,
     synopsis="format type member ...",
     words=None,
     text=lambda record, view: view.session.out.write(record.text),
@@ -113,6 +113,8 @@ def parse(text: str, pointer_width: int = 16) -> Format:
 )
 def printf(call: Call) -> Iterator[Printed]:
     """Show members in a format. Source: mdb_print.c (cmd_printf), mdb_io.c (what the letters show)."""
+    if not call.explicit:
+        raise UsageError("")
     words = list(call.words)
     if not words or not isinstance(words[0], str):
         raise Abort("expected a format string")
@@ -208,7 +210,8 @@ class _Printf:
         value = int.from_bytes(data, self.memory.order)
         if bits % 8 or size > 8 or size & (size - 1):
             value = value >> bit % 8 & (1 << bits) - 1
-        if signed and encoding.signed and bits and value >> (bits - 1):
+        # mdb takes a signed number of four bytes for an unsigned one
+        if signed and encoding.signed and bits not in (0, 32) and value >> (bits - 1):
             value -= 1 << bits
         return value
 

@@ -277,6 +277,8 @@ class Dcmd:
     """Capabilities of the target: "kernel", "symbols", "types", "vcpus" ...; checked before the call."""
     help: str = ""
     """More than the summary: paragraphs, in our own words."""
+    hint: bool | None = None
+    """Whether wrong usage is followed by a word on ``::help``; None: where there is help. mdb's own dcmds differ."""
     example: str = ""
     module: str = ""
     """Name of the group that it belongs to: mdb's module."""

@@ -23,6 +23,8 @@ DEEPEST = 200
 BLOCK = 1 << 16
 """Bytes of a structure that are read at once."""
 STRING = 256
+NO_SYMBOL = "no symbol corresponds to address"
+NOT_NUMBER = "Type is not an integer or float"
 COMPOSITE = frozenset({Kind.STRUCT, Kind.UNION, Kind.ARRAY})
 RECORDS = frozenset({Kind.STRUCT, Kind.UNION})
 
@@ -70,12 +72,15 @@ class Memory:
         order: Literal["little", "big"] = "little",
         pointer: int = 8,
         text: Callable[[int, int], bytes] | None = None,
+        hollow: bool = True,
     ) -> None:
         self.source = read
         self.order = order
         self.pointer = pointer
         self.text = text or self.some
         """Reads what a pointer to characters points to: as much as there is, up to so many bytes."""
+        self.hollow = hollow
+        """Whether no bytes at all can be read anywhere; where not, that fails."""
         self._start = 0
         self._block = b""
 
@@ -88,6 +93,8 @@ class Memory:
 
     def read(self, address: int, size: int) -> bytes:
         """Exactly so many bytes. Raises `ReadError`."""
+        if not size and not self.hollow:
+            raise ReadError(address & MASK64)
         at = address - self._start
         if at >= 0 and at + size <= len(self._block):
             return self._block[at : at + size]
@@ -155,6 +162,8 @@ class Renderer:
     style: Style
     warn: Callable[[str], None]
     label: Callable[[int], str]
+    left_over: str | None = None
+    """The reason of the last failure, told where a read ends early; None: such reads tell their own."""
     _line: list[str] = field(default_factory=list)
     _fact: tuple[str, str, int, int | None] | None = None
     _holes: dict[int, Hole] = field(default_factory=dict)
@@ -189,9 +198,16 @@ class Renderer:
         else:
             self._line.append(delimiter)
 
-    def _fail(self, message: str, error: ReadError) -> None:
+    def _fail(self, message: str, address: int, error: ReadError) -> None:
+        """Drop the line and say why. Where mdb gets fewer bytes than it wants, it tells the reason of an older failure."""
         self._line.clear()
-        self.warn(f"{message}: {error.reason}")
+        short = not error.reason or (self.left_over is not None and error.address != address & MASK64)
+        self.warn(f"{message}: {self.left_over or NO_SYMBOL if short else error.reason}")
+
+    def _forget(self, reason: str) -> None:
+        """Note the reason of a look-up that failed in passing."""
+        if self.left_over is not None:
+            self.left_over = reason
 
     # the walk
 
@@ -331,7 +347,7 @@ class Renderer:
             try:
                 data = self.memory.read(address, 16 if six else 4)
             except ReadError as error:
-                self._fail(f"failed to read {name} pointer at {address & MASK64:x}", error)
+                self._fail(f"failed to read {name} pointer at {address & MASK64:x}", address, error)
                 raise _Stop from None
             self._line.append(internet6(data) if six else internet(data))
             scope.closed = scope.depth
@@ -380,9 +396,12 @@ class Renderer:
 
     def _text_array(self, style: Style, content: Type, count: int, address: int) -> bool:
         """Show an array of characters as a text if it is one."""
-        if content.encoding is None or not is_char(content.encoding) or content.kind is not Kind.INTEGER:
-            return False
         if style.characters is not None and count > style.characters:
+            return False
+        if content.encoding is None:
+            self._forget(NOT_NUMBER)
+            return False
+        if not is_char(content.encoding):
             return False
         try:
             start = self.memory.some(address, min(8, count)) if count else b""
@@ -394,7 +413,7 @@ class Renderer:
         try:
             text = self.memory.read(address, count).split(b"\0", 1)[0]
         except ReadError as error:
-            self._fail(f"failed to read char array at {address & MASK64:x}", error)
+            self._fail(f"failed to read char array at {address & MASK64:x}", address, error)
             raise _Stop from None
         if not printable(text):
             return False
@@ -426,6 +445,8 @@ class Renderer:
 
     def _integer(self, scope: Scope, spelling: str, encoding: Encoding, offset: int) -> None:
         style, address = scope.style, scope.address + offset // 8
+        if not style.values:
+            return
         bits = encoding.bits
         size = bits // 8
         if encoding.varargs:
@@ -441,7 +462,7 @@ class Renderer:
             if char:
                 self._line.clear()
             else:
-                self._fail(f"failed to read {size} bytes at {address & MASK64:x}", error)
+                self._fail(f"failed to read {size} bytes at {address & MASK64:x}", address, error)
             raise _Stop from None
         value = int.from_bytes(data, self.memory.order)
         self._value(value)
@@ -450,7 +471,7 @@ class Renderer:
         elif not size:
             return
         elif style.decimal:
-            self._line.append(decimal(value, bits if encoding.signed else 0))
+            self._line.append(decimal(value, bits if encoding.signed and size > 2 else 0))
         elif style.hexadecimal:
             self._line.append(f"{value:#x}" if value else "0")
         elif spelling == "time_t" and value:
@@ -470,7 +491,7 @@ class Renderer:
         try:
             value = self.memory.number(address, size)
         except ReadError as error:
-            self._fail(f"failed to read {size} bytes at {address & MASK64:x}", error)
+            self._fail(f"failed to read {size} bytes at {address & MASK64:x}", address, error)
             raise _Stop from None
         if self.memory.order == "little":
             value >>= offset % 8
@@ -496,7 +517,7 @@ class Renderer:
         try:
             data = self.memory.read(address, size)
         except ReadError as error:
-            self._fail(f"failed to read float at {address & MASK64:x}", error)
+            self._fail(f"failed to read float at {address & MASK64:x}", address, error)
             raise _Stop from None
         if size == 16:
             self._line.append(real(extended(data), 16))
@@ -509,16 +530,21 @@ class Renderer:
         try:
             value = self.memory.number(address, self.memory.pointer)
         except ReadError as error:
-            self._fail(f"failed to read {name} pointer at {address & MASK64:x}", error)
+            self._fail(f"failed to read {name} pointer at {address & MASK64:x}", address, error)
             raise _Stop from None
         self._value(value)
         if not scope.style.symbolic:
             self._line.append(f"{value:#x}" if value else "0")
             return
-        self._line.append(self.label(value))
+        label = self.label(value)
+        if label[0] in "0123456789":
+            self._forget(NO_SYMBOL)
+        self._line.append(label)
         if value and spelling != "caddr_t" and base.kind is Kind.POINTER and base.reference is not None:
             encoding = base.reference.resolved.encoding
-            if encoding is not None and is_char(encoding):
+            if encoding is None:
+                self._forget(NOT_NUMBER)
+            elif is_char(encoding):
                 self._line.append(self._pointed(value))
 
     def _pointed(self, address: int) -> str:
@@ -540,7 +566,7 @@ class Renderer:
         try:
             data = self.memory.read(address, 4)
         except ReadError as error:
-            self._fail(f"failed to read {name} integer at {address & MASK64:x}", error)
+            self._fail(f"failed to read {name} integer at {address & MASK64:x}", address, error)
             raise _Stop from None
         value = int.from_bytes(data, self.memory.order, signed=True)
         self._value(value)

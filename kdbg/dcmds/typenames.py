@@ -73,7 +73,7 @@ def memory_of(target: Target, physical: bool = False) -> Memory:
 
     pointer = target.bits // 8
     if not physical:
-        return Memory(target.read, pointer=pointer)
+        return Memory(target.read, pointer=pointer, hollow=target.kind != "object")
     return Memory(lambda address, size: target.read(address, size, Space.PHYSICAL), pointer=pointer)
 
 

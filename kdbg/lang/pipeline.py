@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kdbg.lang.session import Session
     from kdbg.lang.variables import Variable
 
-FULL = 8192
+FULL = 1024
 """Characters in a pipe at which its reader is given a turn."""
 
 Bindings = tuple[tuple["Variable", int], ...]
@@ -284,7 +284,7 @@ def usage(session: Session, dcmd: Dcmd) -> str:
     if prefix and name[0] not in ":$":
         prefix += "::"
     lines = f"Usage: {prefix}{name} {dcmd.synopsis}\n"
-    if dcmd.help:
+    if dcmd.help if dcmd.hint is None else dcmd.hint:
         lines += f"{session.program}: try '::help {name}' for more information\n"
     return lines
 

@@ -346,6 +346,15 @@ class CtfContainer:
             return None
         return holder.type_by_id(size) if size else None
 
+    def index(self, type_id: int) -> Type | None:
+        """The type of an array's index; None for number 0 and all else."""
+        holder, index = self._locate(type_id)
+        _, kind, _, _, _, at = holder._record(index)
+        if kind is not _K.ARRAY:
+            return None
+        number = struct.unpack_from(holder._order + holder._layout.array, holder._body, at)[1]
+        return holder.type_by_id(number) if number else None
+
     def arguments(self, type_id: int) -> tuple[Type, ...]:
         """Types of a function's arguments."""
         holder, index = self._locate(type_id)

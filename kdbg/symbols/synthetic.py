@@ -242,7 +242,10 @@ class SyntheticTypes:
             raise TypeNotFound(type_.name, "Invalid type identifier")
         reference = self.take(target, depth)
         if kind is Kind.ARRAY:
-            return self._add(Record(0, kind, reference=reference, index=reference, count=type_.count))
+            loader = type_.loader
+            index = loader.index(type_.id) if isinstance(loader, CtfContainer) else None
+            by = reference if index is None else self.take(index, depth)
+            return self._add(Record(0, kind, reference=reference, index=by, count=type_.count))
         return self._add(Record(0, kind, name if kind is Kind.TYPEDEF else "", reference=reference))
 
 
