@@ -84,7 +84,7 @@ class Dump(Target):
         """What dcmds may ask for."""
         found = {"dump", "vcpus"} if self.image.contexts else {"dump"}
         if self.kernel is not None:
-            found |= {"kernel", "symbols", self.kernel.name}
+            found |= {"kernel", "symbols", self.kernel.family}
         return frozenset(found)
 
     # address spaces

@@ -19,6 +19,8 @@ FORMATS = (
     ("kdbg.formats.illumos", "IllumosDump"),
     ("kdbg.formats.kdump", "Kdump"),
     ("kdbg.formats.elf_core", "ElfCore"),
+    ("kdbg.formats.lime", "Lime"),
+    ("kdbg.formats.lime", "Avml"),
 )
 """(module, class) of each format, in the order in which they are asked."""
 

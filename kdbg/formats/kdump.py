@@ -23,6 +23,7 @@ from kdbg.formats.elf import EM_386, EM_AARCH64, EM_X86_64, iterate_notes
 from kdbg.formats.image import NOT_IN_DUMP, PAGE, Image, PageMap
 from kdbg.formats.linux_image import LinuxImage
 from kdbg.formats.linux_notes import LinuxNotes, parse_vmcoreinfo, read_notes
+from kdbg.formats.segments import EXCLUDED
 from kdbg.formats.source import Source
 from kdbg.records import Info
 
@@ -35,7 +36,6 @@ MACHINES = {"x86_64": EM_X86_64, "i686": EM_386, "i586": EM_386, "i386": EM_386,
 FLAGS = {1: "zlib", 2: "lzo", 4: "snappy", 0x20: "zstd"}
 INCOMPLETE, EXCLUDED_VMEMMAP = 0x8, 0x10
 CACHE_BYTES = 32 << 20
-EXCLUDED = "excluded from the dump on purpose"
 DESCRIPTOR_SIZE = 24
 
 Tail = Struct(  # behind the time, which has words of the writer's width

@@ -56,7 +56,7 @@ class XenElf(XenImage):
         notes = elf.section(".note.Xen")
         if notes is None:
             raise FormatError(source.name, "an ELF file without a section .note.Xen")
-        found = {note.type: note.data for note in elf.notes(notes.offset, notes.size)}
+        found = {note.type: note.data for note in elf.notes(notes.offset, notes.size) if note.owner == "Xen"}
         if NOTE_HEADER not in found or len(found[NOTE_HEADER]) < HeaderNote.sizeof():
             raise FormatError(source.name, ".note.Xen has no header note (type 2000001)", notes.offset)
         header = HeaderNote.parse(bytes(found[NOTE_HEADER][: HeaderNote.sizeof()]))

@@ -1,0 +1,225 @@
+"""LiME and AVML: physical memory of a running Linux, in ranges behind headers; no registers, no kernel's word.
+
+Both have the same header for each range. LiME's ranges follow as they are (version 1). AVML's (version 2) went through
+snappy in its framing format, 64 KiB at a time, and a word with their length follows them.
+
+Sources: LiME's doc (lime_mem_range_header), AVML's image.rs; snappy's framing_format.txt.
+"""
+
+from __future__ import annotations
+
+import functools
+from bisect import bisect_right
+from collections import OrderedDict
+
+from construct import Int32ul, Int64ul, Struct
+
+from kdbg.errors import FormatError
+from kdbg.formats.compression import CODECS, Decompress, MissingCodec
+from kdbg.formats.image import PAGE, Image, PageMap
+from kdbg.formats.segments import Piece, SegmentMap
+from kdbg.formats.source import Source
+from kdbg.records import Info
+
+LIME_MAGIC, AVML_MAGIC = 0x4C694D45, 0x4C4D5641
+MOST_RANGES = 1 << 20
+CHUNK = 1 << 16
+CACHED_CHUNKS = 256
+
+Header = Struct("magic" / Int32ul, "version" / Int32ul, "start" / Int64ul, "last" / Int64ul, "reserved" / Int64ul)
+
+
+class Lime(Image):
+    """A LiME dump."""
+
+    format = "LiME memory dump"
+
+    @classmethod
+    def recognises(cls, source: Source) -> str | None:
+        """None if the file begins like one, else what was expected and what is there."""
+        magic = int.from_bytes(source.read(0, min(4, source.size)), "little")
+        return None if magic == LIME_MAGIC else f"wants {LIME_MAGIC:x} at 0, found {magic:08x}"
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self.architecture = "x86-64"
+        pieces, at = [], 0
+        while at + Header.sizeof() <= source.size and len(pieces) < MOST_RANGES:
+            header = source.parse(Header, at, "range header")
+            if header.magic != LIME_MAGIC or header.version != 1 or header.last < header.start:
+                self.damage.append(f"a range's header is damaged (offset {at:#x}); the rest is lost")
+                break
+            size = header.last - header.start + 1
+            pieces.append(Piece(header.start, size, at + Header.sizeof(), size))
+            at += Header.sizeof() + size
+        self.segments = SegmentMap(pieces, source.size)
+        self.damage += self.segments.damage()
+
+    def page(self, frame: int) -> memoryview | None:
+        """The page with that frame number, or None."""
+        place = self.segments.place(frame * PAGE)
+        return None if place is None else self.source.read(place, PAGE, "page")
+
+    def why_missing(self, frame: int) -> str:
+        """Why `page` has nothing for ``frame``."""
+        return self.segments.why_missing(frame * PAGE)
+
+    @functools.cached_property
+    def pages(self) -> PageMap:
+        """The frames whose bytes lie in the file."""
+        return self.segments.pages()
+
+    def describe(self) -> Info:
+        """What the dump is."""
+        missing = self.segments.missing(len(self.pages))
+        return Info(
+            file=self.source.name,
+            format=self.format,
+            architecture=self.architecture,
+            bits=self.bits,
+            memory_size=self.segments.told() * PAGE,
+            pages=len(self.pages),
+            missing=sum(missing.values()),
+            missing_why=missing,
+            complete=not self.damage,
+            damage=tuple(self.damage),
+            details={"compression": "none"},
+        )
+
+
+class Avml(Image):
+    """An AVML dump with snappy frames."""
+
+    format = "AVML memory dump"
+
+    @classmethod
+    def recognises(cls, source: Source) -> str | None:
+        """None if the file begins like one, else what was expected and what is there."""
+        magic = int.from_bytes(source.read(0, min(4, source.size)), "little")
+        return None if magic == AVML_MAGIC else f"wants {AVML_MAGIC:x} at 0, found {magic:08x}"
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self.architecture = "x86-64"
+        self._chunks: list[tuple[int, int, int, bool]] = []
+        """(physical address, offset, size in the file, whether compressed), ascending."""
+        self._sizes: list[int] = []
+        self._cache: OrderedDict[int, bytes] = OrderedDict()
+        at = 0
+        while at + Header.sizeof() <= source.size and len(self._chunks) < MOST_RANGES * 16:
+            header = source.parse(Header, at, "range header")
+            if header.magic != AVML_MAGIC or header.version != 2 or header.last < header.start:
+                self.damage.append(f"a range's header is damaged (offset {at:#x}); the rest is lost")
+                break
+            at = self._index(at + Header.sizeof(), header.start, header.last + 1)
+            if at < 0:
+                break
+            at += 8  # the length of what was compressed
+        order = sorted(range(len(self._chunks)), key=lambda number: self._chunks[number][0])
+        self._chunks = [self._chunks[number] for number in order]
+        self._sizes = [self._sizes[number] for number in order]
+        self._starts = [chunk[0] for chunk in self._chunks]
+
+    def _index(self, at: int, address: int, end: int) -> int:
+        """Find the chunks of a range; where what follows it begins, -1 where the file is damaged."""
+        source = self.source
+        while address < end:
+            try:
+                head = source.read(at, 4, "snappy chunk")
+                kind, size = head[0], int.from_bytes(head[1:], "little")
+                body = source.read(at + 4, size, "snappy chunk")
+                plain = _plain_size(kind, body)
+            except (FormatError, ValueError) as error:
+                self.damage.append(f"memory from {address:#x} on: {error} (offset {at:#x})")
+                return -1
+            if plain:
+                self._chunks.append((address, at + 8, size - 4, kind == 0))
+                self._sizes.append(plain)
+                address += plain
+            at += 4 + size
+        return at
+
+    @functools.cached_property
+    def _decompress(self) -> Decompress:
+        return CODECS["snappy"]()
+
+    def _read(self, number: int) -> bytes:
+        found = self._cache.get(number)
+        if found is None:
+            _, offset, size, compressed = self._chunks[number]
+            data = bytes(self.source.read(offset, size, "snappy chunk"))
+            found = self._decompress(data, self._sizes[number]) if compressed else data
+            self._cache[number] = found
+            if len(self._cache) > CACHED_CHUNKS:
+                self._cache.popitem(last=False)
+        return found
+
+    def page(self, frame: int) -> memoryview | None:
+        """The page with that frame number, or None."""
+        number = bisect_right(self._starts, frame * PAGE) - 1
+        if number < 0:
+            return None
+        start = frame * PAGE - self._starts[number]
+        if start + PAGE > self._sizes[number]:
+            return None
+        try:
+            return memoryview(self._read(number))[start : start + PAGE]
+        except (ValueError, FormatError):
+            return None
+
+    def why_missing(self, frame: int) -> str:
+        """Why `page` has nothing for ``frame``."""
+        number = bisect_right(self._starts, frame * PAGE) - 1
+        if number < 0 or frame * PAGE - self._starts[number] >= self._sizes[number]:
+            return "the dump does not hold that page"
+        try:
+            self._read(number)
+        except MissingCodec as error:
+            return error.reason
+        except (ValueError, FormatError) as error:
+            return f"damaged: {error}"
+        return "the dump does not hold that page"
+
+    @functools.cached_property
+    def pages(self) -> PageMap:
+        """The frames whose bytes lie in the file."""
+        import numpy as np
+
+        parts = [
+            np.arange(start // PAGE, (start + size) // PAGE, dtype=np.uint64)
+            for start, size in zip(self._starts, self._sizes, strict=True)
+        ]
+        return PageMap(np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.uint64))
+
+    def describe(self) -> Info:
+        """What the dump is."""
+        return Info(
+            file=self.source.name,
+            format=self.format,
+            architecture=self.architecture,
+            bits=self.bits,
+            memory_size=len(self.pages) * PAGE,
+            pages=len(self.pages),
+            complete=not self.damage,
+            damage=tuple(self.damage),
+            details={"compression": "snappy"},
+        )
+
+
+def _plain_size(kind: int, body: memoryview) -> int:
+    """Bytes that a chunk of snappy's framing format stands for; 0 for those that hold none. Raises `ValueError`."""
+    if kind == 1:
+        return len(body) - 4
+    if kind != 0:
+        if 2 <= kind <= 0x7F:
+            raise ValueError(f"snappy chunk of kind {kind:#x}")
+        return 0
+    size = shift = 0
+    for byte in body[4:9]:
+        size |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            break
+    if not 0 < size <= CHUNK:
+        raise ValueError(f"a snappy chunk of {size} bytes")
+    return size
