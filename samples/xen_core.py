@@ -121,7 +121,7 @@ class ElfShape:
     """How an ELF core is to be laid out; every order is allowed, since readers go by name."""
 
     frames_first: bool = False
-    """The frame table before the pages, as Xen 3.x wrote it; else behind them, as Xen 4 does."""
+    """The frame table and the section names before the pages, as Xen 3.x wrote them; else behind them, as Xen 4 does."""
     shuffle_sections: int | None = None
     """Seed for another order of the section headers."""
     shuffle_frames: int | None = None
@@ -200,19 +200,21 @@ def write_elf(path: Path, core: Core, shape: ElfShape | None = None) -> Path:
     sections += [table, pages] if shape.frames_first else [pages, table]
     sections = [section for section in sections if section.name not in shape.without]
     names = b"\0.shstrtab\0" + b"".join(section.name.encode() + b"\0" for section in sections)
-    sections.append(_Section(".shstrtab", 3, 0, 0, names, len(names)))
+    strings = _Section(".shstrtab", 3, 0, 0, names, len(names))
+    sections.insert(0 if shape.frames_first else len(sections), strings)
     position = 64 + 64 * (len(sections) + 1)
     for section in sections:
         align = max(section.align, 1)
         section.offset = position = -(-position // align) * align
         position += section.size
-    headers = [sections[-1], *sections[:-1]]  # Xen's own order: the string table is section 1
+    # Xen's own order of the headers: the string table is section 1
+    headers = [strings, *(section for section in sections if section is not strings)]
     if shape.shuffle_sections is not None:
         random.Random(shape.shuffle_sections).shuffle(headers)
     machine = shape.machine if shape.machine is not None else (EM_X86_64 if core.bits == 64 else EM_386)
     with path.open("wb") as file:
         ident = b"\x7fELF" + bytes((2, 1, 1, 0, 1)) + bytes(7)
-        string_index = 1 + headers.index(sections[-1])
+        string_index = 1 + headers.index(strings)
         fields = (4, machine, 1, 0, 0, 64, 0, 64, 56, 0, 64, len(headers) + 1, string_index)
         file.write(ident + struct.pack("<HHIQQQIHHHHHH", *fields))
         file.write(bytes(64))
