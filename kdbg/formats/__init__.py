@@ -11,6 +11,7 @@ from typing import Any
 from kdbg.errors import FormatError
 from kdbg.formats.flattened import FlattenedSource
 from kdbg.formats.image import Image
+from kdbg.formats.known import recognise
 from kdbg.formats.source import Source
 
 FORMATS = (
@@ -26,11 +27,16 @@ FORMATS = (
 
 
 class NotADump(FormatError):
-    """A file that none of the formats knows; ``refusals`` says what each expected."""
+    """A file that none of the formats reads.
 
-    def __init__(self, file: str, refusals: list[str]) -> None:
-        super().__init__(file, "not a dump that kdbg knows: " + "; ".join(refusals))
+    ``known``: what it is all the same and what to do with it, if its beginning says so; ``refusals``: what each format
+    expected.
+    """
+
+    def __init__(self, file: str, refusals: list[str], known: str | None) -> None:
+        super().__init__(file, known or "not a dump that kdbg knows: " + "; ".join(refusals))
         self.refusals = refusals
+        self.known = known
 
 
 def open_image(path: str) -> Image:
@@ -49,8 +55,9 @@ def open_image(path: str) -> Image:
             image: Image = reader(source)
             return image
         refusals.append(f"{module.rpartition('.')[2]} {refusal}")
+    known = recognise(source)
     source.close()
-    raise NotADump(path, refusals)
+    raise NotADump(path, refusals, known)
 
 
 
