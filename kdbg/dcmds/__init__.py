@@ -24,8 +24,18 @@ UNKNOWN_WALKER = "unknown walk name"
 
 LANGUAGE: Table = {
     "kdbg.dcmds.formats": ("/", "\\", "?", "@", "="),
-    "kdbg.dcmds.language": ("echo", "map", "grep", "eval", "head", "walk", ">"),
-    "kdbg.dcmds.session": ("quit", "$q", "$Q", "$%", "vars", "$v", "$d"),
+    "kdbg.dcmds.language": ("echo", "map", "grep", "eval", "head", "walk"),
+    "kdbg.dcmds.print": ("print",),
+    "kdbg.dcmds.printf": ("printf",),
+    "kdbg.dcmds.types": ("sizeof", "offsetof", "typelist", "typedef"),
+    "kdbg.dcmds.enums": ("enum",),
+    "kdbg.dcmds.lists": ("list", "array"),
+    "kdbg.dcmds.session": (
+        "quit", "$q", "$Q", "$%", "vars", "$v", ">", "typeset", "unset", "$d", "$s", "$w", "$P",
+    ),
+    "kdbg.dcmds.settings": ("set", "$W"),
+    "kdbg.dcmds.macros": ("$<", "$<<", "$M"),
+    "kdbg.dcmds.files": ("cat", "log", "$>"),
 }
 """Dcmds of the language itself, for every target."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 
-from kdbg.dcmds.registry import NONE, OPTIONAL, Call, Walk, WalkError, dcmd
-from kdbg.errors import CommandError, Error, UsageError
-from kdbg.lang.errors import Abort, Silent
+from kdbg.dcmds.registry import NONE, OPTIONAL, Call, View, Walk, WalkError, Word, dcmd
+from kdbg.errors import CommandError, UsageError
+from kdbg.lang.errors import Abort
 from kdbg.lang.formats_numbers import digits, prefixed
+from kdbg.lang.variables import bad_character
 from kdbg.records import Address
 
 
@@ -17,7 +17,9 @@ def echo(call: Call) -> None:
     """Each word and a blank, then a newline."""
     out = call.session.out
     for word in call.words:
-        out.write(f"{word if isinstance(word, str) else prefixed(word, call.session.radix)} ")
+        text = word if isinstance(word, str) else digits(word, call.session.radix)
+        out.field(text)
+        out.field(" ")
     out.newline()
 
 
@@ -25,17 +27,25 @@ def _evaluate(call: Call) -> None:
     if len(call.words) != 1 or not isinstance(call.words[0], str):
         raise UsageError("")
     if not call.session.execute(call.words[0]):
-        raise Abort("failed to eval")
+        raise Abort("")
 
 
-@dcmd("map", "show the value of an expression for each address", address=OPTIONAL, synopsis="expr", words=None)
+def _number(record: Address, view: View) -> str:
+    return digits(record.address, view.session.radix)
+
+
+def _prefixed(record: Address, view: View) -> str:
+    return prefixed(record.address, view.session.radix)
+
+
+@dcmd("map", "show the value of an expression for each address", synopsis="expr", words=None, text=_number)
 def map_(call: Call) -> Iterator[Address]:
     """The value of dot after the expression."""
     _evaluate(call)
     yield Address(call.session.dot)
 
 
-@dcmd("grep", "pass on the addresses for which an expression is not 0", address=OPTIONAL, synopsis="expr", words=None)
+@dcmd("grep", "pass on the addresses for which an expression is not 0", synopsis="expr", words=None, text=_number)
 def grep(call: Call) -> Iterator[Address]:
     """The address, if the expression is not 0."""
     _evaluate(call)
@@ -43,31 +53,78 @@ def grep(call: Call) -> Iterator[Address]:
         yield Address(call.address)
 
 
-@dcmd("eval", "run a text of the language", address=NONE, synopsis="command", words=None)
+@dcmd("eval", "run a text of the language", address=OPTIONAL, synopsis="command", words=None)
 def eval_(call: Call) -> None:
     """Run the text."""
     _evaluate(call)
 
 
-@dcmd("walk", "walk a data structure", address=OPTIONAL, synopsis="name [variable]", words=None)
+@dcmd(
+    "head",
+    "pass on the first addresses of a pipe",
+    synopsis="-num|-n num",
+    words=None,
+    help="Takes what a pipe brings and passes on, or shows, the first ones: 10, or as many as told, in decimal.",
+    text=lambda record, view: f"{record.address:x}",
+    example="::walk thread | ::head -3",
+)
+def head(call: Call) -> Iterator[Address] | None:
+    """The first addresses."""
+    if not call.piped_in:
+        raise UsageError("")
+    first = list(call.batch)[: _limit(call.words)]
+    call.taken = True
+    if call.piped_out and call.session.pipe is not None:
+        call.session.pipe.replace(first)
+        return None
+    return (Address(address) for address in first)
+
+
+def _limit(words: list[Word]) -> int:
+    """How many ``::head`` is to pass on. Raises `UsageError`."""
+    if not words:
+        return 10
+    text = ""
+    if len(words) == 1 and isinstance(words[0], str) and words[0].startswith("-"):
+        text = words[0][1:]
+    elif len(words) == 2 and words[0] == "-n" and isinstance(words[1], str):
+        text = words[1]
+    else:
+        raise UsageError("")
+    if text and not (text.isascii() and text.isdigit()):
+        raise UsageError("")
+    return int(text or "0")
+
+
+@dcmd("walk", "walk a data structure", synopsis="name [variable]", words=None, text=_prefixed)
 def walk(call: Call) -> Iterator[Address]:
     """The addresses that a walker yields."""
-    if not 1 <= len(call.words) <= 2:
+    if not 1 <= len(call.words) <= 2 or any(not isinstance(word, str) for word in call.words):
         raise UsageError("")
     session = call.session
+    if len(call.words) == 2:
+        _bind(call, str(call.words[1]))
     try:
         walker = session.find_walker(str(call.words[0]))
-    except CommandError as error:
-        raise CommandError(f"failed to perform walk: {error}") from None
-    if len(call.words) == 2:
-        variable = session.variables.get(str(call.words[1])) or session.variables.define(str(call.words[1]))
-        if session.pipe is not None:
-            session.pipe.bind(variable)
-    walking = Walk(session, walker.name, call.address_given, walker.argument)
-    try:
-        for address in walker.run(walking):
-            yield Address(address)
+        yield from map(Address, walker.run(Walk(session, walker.name, call.address_given, walker.argument)))
     except WalkError as error:
         if str(error):
             session.warn(str(error))
-        raise CommandError("failed to perform walk: unable to initialize walk") from None
+        raise CommandError("failed to perform walk: failed to initialize walk") from None
+    except CommandError as error:
+        raise CommandError(f"failed to perform walk: {error}") from None
+
+
+def _bind(call: Call, name: str) -> None:
+    """Keep a variable in step with a walk, for the commands behind the pipe. Raises `Abort`."""
+    session = call.session
+    variable = session.variables.get(name)
+    if variable is None:
+        bad = bad_character(name)
+        if bad is not None:
+            raise Abort(f"'{bad}' may not be used in a variable name")
+        variable = session.variables.define(name)
+    elif variable.read_only:
+        raise Abort(f"variable {name} is read-only")
+    if session.pipe is not None:
+        session.pipe.bind(variable)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -128,6 +128,10 @@ class Column:
     cell: Cell
     width: int | None = None
     left: bool = False
+    field: str = ""
+    """The record's field that it shows, where it is one."""
+    address: bool = False
+    """Whether that is an address."""
 
     def fit(self, text: str, view: View) -> str:
         """Pad a cell or a heading; the longer ones stick out as they do in mdb."""
@@ -137,12 +141,17 @@ class Column:
 
 def pointer(heading: str, name: str, left: bool = False) -> Column:
     """Return a column of addresses: hexadecimal without 0x, as wide as a pointer."""
-    return Column(heading, lambda record, _: _hexadecimal(getattr(record, name)), None, left)
+    return Column(heading, lambda record, _: _hexadecimal(getattr(record, name)), None, left, name, True)
 
 
 def padded_pointer(heading: str, name: str) -> Column:
     """Return a column of addresses filled with zeros to a pointer's width."""
-    return Column(heading, lambda record, view: _hexadecimal(getattr(record, name)).rjust(view.pointer_width, "0"))
+    return Column(
+        heading,
+        lambda record, view: _hexadecimal(getattr(record, name)).rjust(view.pointer_width, "0"),
+        field=name,
+        address=True,
+    )
 
 
 def hexadecimal(heading: str, name: str, width: int, left: bool = False) -> Column:
@@ -162,7 +171,7 @@ def text(heading: str, name: str, width: int, left: bool = True) -> Column:
 
 def label(heading: str, name: str, width: int, left: bool = True) -> Column:
     """Return a column of addresses shown as symbol and offset."""
-    return Column(heading, lambda record, view: view.label(getattr(record, name)), width, left)
+    return Column(heading, lambda record, view: view.label(getattr(record, name)), width, left, name, True)
 
 
 def _hexadecimal(value: int | None) -> str:
@@ -218,6 +227,8 @@ class Call:
     batch: Sequence[int] = ()
     """All the addresses that the pipe brings at once, this one included: for dcmds that take them together."""
     count: int = 1
+    taken: bool = False
+    """Whether it has taken all of ``batch``: there is no call for the others then."""
     failed: bool = False
     """Whether the command is to count as failed although it goes on."""
 
@@ -353,11 +364,3 @@ def walker(name: str, summary: str, **details: Any) -> Callable[[F], F]:
         return function
 
     return declare
-
-
-@dataclass(slots=True)
-class Registry:
-    """The dcmds and walkers that a session knows, by name; filled lazily by `kdbg.dcmds`."""
-
-    dcmds: dict[str, Dcmd] = field(default_factory=dict)
-    walkers: dict[str, Walker] = field(default_factory=dict)

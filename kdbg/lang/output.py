@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from typing import Protocol
 
-BUFFER = 8192
+BUFFER = 1024
 """Characters after which an unfinished line is written all the same, and its columns counted from 0 again."""
 
 _BREAKS = re.compile(r"([\t\n])")
@@ -32,9 +33,13 @@ class FileSink:
         self._before = before
         self._waiting: list[str] = []
         self._size = 0
+        self.log: Callable[[str], None] | None = None
+        """What gets all that is written, too."""
 
     def emit(self, text: str) -> None:
         """Take a line; it is written by and by, or at once on a stream that has another before it."""
+        if self.log is not None:
+            self.log(text)
         self._waiting.append(text)
         self._size += len(text)
         if self._before is not None:
@@ -196,6 +201,38 @@ class Output:
     def _unindent(self) -> None:
         if self._line and len(self._line) == self.margin and self._line.isspace():
             self._line = ""
+
+    def set_margin(self, margin: int) -> None:
+        """Set the columns that indented lines begin with."""
+        self._unindent()
+        self.margin = min(margin, self.columns - 1)
+        if self.indented and not self._line:
+            self._line = " " * self.margin
+
+    def indent_by(self, columns: int) -> None:
+        """Indent lines by so much more."""
+        if self.indented:
+            self.set_margin(self.margin + columns)
+        else:
+            self.set_margin(columns)
+            self.indent()
+
+    def unindent_by(self, columns: int) -> None:
+        """Undo `indent_by`."""
+        if not self.indented:
+            return
+        if self.margin <= columns:
+            self.indent(False)
+            self.set_margin(type(self).margin)
+        else:
+            self.set_margin(self.margin - columns)
+
+    def raw(self, text: str) -> None:
+        """Write text as it is, behind what stands on the line."""
+        if self._line:
+            self._flush_unfinished()
+        if text:
+            self.sink.emit(text)
 
     def discard(self) -> None:
         """Forget the unfinished line and all indentation."""

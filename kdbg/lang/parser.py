@@ -153,7 +153,7 @@ class Parser:
 
     def _repeat_last(self) -> None:
         session = self.session
-        if session.options.repeat_last and not self.lexer.source.is_string:
+        if session.settings.repeat_last and not self.lexer.source.is_string:
             self._run(session.take_last(), session.next_dot("\\n"), 1, explicit=False, loop=False)
 
     def _shell_statement(self) -> None:

@@ -86,6 +86,13 @@ class Pipe:
         reader.bindings.append(self.current + tuple((variable, value) for variable in reader.walked))
         self.dot = value
 
+    def replace(self, values: Sequence[int]) -> None:
+        """Hand on these addresses and no others, without variables."""
+        self._text = ""
+        self._reader.reset()
+        for value in values:
+            self.value(value)
+
     def bind(self, variable: Variable) -> None:
         """Have the variable set to each value, for all commands to the right."""
         self.binding = True
@@ -145,6 +152,7 @@ class Loop:
         self._loop = loop
         self.pipe: Pipe | None = None
         """What the command writes into, if another one stands behind it."""
+        self._taken = False
 
     def run(self) -> int:
         """Do all calls; how the last one ended."""
@@ -175,6 +183,8 @@ class Loop:
                 if status in (USAGE, ABORTED):
                     return status
                 first = False
+                if self._taken:
+                    break
         return status
 
     def _over_count(self) -> int:
@@ -218,6 +228,7 @@ class Loop:
             count=self._count,
         )
         status = invoke(command.dcmd, made)
+        self._taken = made.taken
         if pipe is not None and (bound or pipe.binding):
             pipe.drain()
         return status
@@ -328,6 +339,17 @@ class PipePresenter:
                 pipe.value(value)
             elif value is not None and (text := render(record)) is not None:
                 out.write(text + "\n")
+
+
+class RecordPresenter:
+    """Keeps records."""
+
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+
+    def present(self, dcmd: Dcmd, made: Call, records: Iterable[Any]) -> None:
+        """Keep the records of one call."""
+        self.records.extend(record for record in records if record is not None)
 
 
 _TEXT = object()

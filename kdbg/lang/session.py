@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from kdbg.dcmds.registry import Dcmd, View, Walker
+from kdbg.dcmds.registry import Call, Dcmd, View, Walker, Word
 from kdbg.errors import CommandError, SymbolNotFound
 from kdbg.lang.errors import OK, ParseError, PipeBroken, Quit
 from kdbg.lang.formats_numbers import offset, prefixed
 from kdbg.lang.options import to_number
 from kdbg.lang.output import FileSink, ListSink, Output, Sink
 from kdbg.lang.parser import Parser
-from kdbg.lang.pipeline import Command, Pipe, TextPresenter, call
+from kdbg.lang.pipeline import Command, Pipe, RecordPresenter, TextPresenter, call, invoke
 from kdbg.lang.settings import Settings
 from kdbg.lang.source import PipeSource, Source, StringSource
 from kdbg.lang.variables import MASK, Variable, Variables
+from kdbg.records import Text
 from kdbg.symbols.table import Symbol
 from kdbg.target import Nothing, Target
+
+if TYPE_CHECKING:
+    from kdbg.lang.log import Log
+    from kdbg.lang.structured import Structured
 
 SIGN = 1 << 63
 
@@ -37,13 +43,12 @@ class Session:
         self.target: Target = target if target is not None else Nothing("")
         output = FileSink(1) if out is None else out
         self._output = output
-        self.out = Output(output)
+        self.out = self._main = Output(output)
         """Where commands write: standard output, or the pipe behind them."""
         self.error_output = Output(
             errors if errors is not None else FileSink(2, output if isinstance(output, FileSink) else None)
         )
         self.settings = Settings()
-        self.options = self.settings
         self.dot = 0
         self.increment = 0
         """Bytes that the last command consumed: what ``+`` adds to dot."""
@@ -52,6 +57,8 @@ class Session:
         self.count = 1
         """The repeat count of the last command."""
         self.radix = 16
+        self.disassembler = ""
+        """Mode of ``::dis``, as `kdbg.disasm.MODES` names them; empty: the one that fits the target."""
         self.status = OK
         """How the last command ended."""
         self.failures = 0
@@ -65,8 +72,15 @@ class Session:
         self._last: list[Command] = []
         self._dcmds: dict[str, Dcmd] = {}
         self._walkers: dict[str, Walker] = {}
-        self.loaded: dict[str, Any] = {}
-        """Dcmds and walkers that ``::load`` added, by name."""
+        self.scratch: dict[str, Any] = {}
+        """What dcmds keep from one call to the next, by name."""
+        self._replacement: Source | None = None
+        self.loaded: dict[str, Dcmd] = {}
+        """Dcmds that ``::load`` added, by name."""
+        self.log: Log | None = None
+        self.structured: Structured | None = None
+        """Where records go when they are not shown as text."""
+        self.interrupted = False
         self.variables = Variables()
         self._define_variables()
 
@@ -222,8 +236,16 @@ class Session:
 
     def call(self, commands: list[Command], address: int, count: int, explicit: bool, loop: bool) -> None:
         """Run a pipeline and remember it."""
-        call(self, commands, address, count, explicit, loop)
+        try:
+            call(self, commands, address, count, explicit, loop)
+        finally:
+            if self.structured is not None and self.depth == 1:
+                self.structured.end()
         self._last = commands
+
+    def call_dcmd(self, name: str, address: int, words: list[Word], like: Call) -> int:
+        """Call a dcmd from within another one, in its place in a loop or pipe; how it ended."""
+        return invoke(self.find_dcmd(name), replace(like, name=name, address=address, explicit=True, words=words))
 
     def run(self, source: Source) -> bool:
         """Work through a source, in a frame of its own; False where an error ended it. Raises `Quit`."""
@@ -233,6 +255,10 @@ class Session:
             self.pipe = None
         try:
             completed = self._statements(source)
+        except Quit:
+            self.out.discard()
+            self.out.newline()
+            raise
         finally:
             dot = self.dot
             self.source, self.pipe, self.dot = outer
@@ -241,21 +267,36 @@ class Session:
             self.dot = dot
         return completed
 
+    def replace_source(self, source: Source) -> None:
+        """Go on with another source in place of the one at hand, which is given up: ``$<`` in a macro."""
+        self._replacement = source
+
     def _statements(self, source: Source) -> bool:
         parser = Parser(self, source)
         while True:
             try:
                 while parser.statement():
-                    pass
+                    if self._replacement is not None:
+                        parser.lexer.source.close()
+                        self.source = parser.lexer.source = self._replacement
+                        self._replacement = None
             except ParseError as error:
                 self.complain(error)
-                parser.recover()
-                self.out.discard()
-                if source.is_string or source.is_pipe:
-                    return False
+            except KeyboardInterrupt:
+                if parser.lexer.source.is_string or parser.lexer.source.is_pipe:
+                    raise
+                self.interrupted = True
+            else:
+                if parser.lexer.source.ended:
+                    return True
                 continue
-            if source.ended:
-                return True
+            parser.recover()
+            self.out.discard()
+            if self.interrupted:
+                self.interrupted = False
+                self.out.newline()
+            if parser.lexer.source.is_string or parser.lexer.source.is_pipe:
+                return False
 
     def read_pipe(self, pipe: Pipe, source: PipeSource) -> None:
         """Read what a command has written into a pipe. Raises `PipeBroken`."""
@@ -270,41 +311,55 @@ class Session:
         return self.run(StringSource(text, name))
 
     def records(self, text: str) -> list[Any]:
-        """Run a pipeline; the records of its last command."""
-        raise NotImplementedError
+        """Run a pipeline; the records of its last command, or its lines as `Text`. Raises `CommandError`."""
+        collected = RecordPresenter()
+        said = ListSink()
+        outer = self.presenter, self.error_output, self.status
+        self.presenter, self.error_output, self.status = collected, Output(said), OK
+        try:
+            with self.captured() as written:
+                completed = self.execute(text)
+            failed = not completed or self.status != OK
+        finally:
+            self.presenter, self.error_output, self.status = outer
+        lines = written.text().splitlines()
+        if failed and not collected.records:
+            first = said.text().partition("\n")[0].removeprefix(f"{self.program}: ")
+            raise CommandError(first or f"{text}: failed")
+        return collected.records or [Text(line) for line in lines]
 
-    # shell
+    # output
 
     def shell(self, text: str) -> None:
         """Run a command of the shell."""
-        self._before_child()
-        pid = os.posix_spawn(_shell_path(), [_shell_name(), "-c", text], os.environ)
-        os.waitpid(pid, 0)
+        from kdbg.lang.shell import run_shell
 
-    @contextmanager
-    def shell_pipe(self, text: str) -> Iterator[None]:
+        run_shell(self, text)
+
+    def shell_pipe(self, text: str) -> AbstractContextManager[None]:
         """Have everything that is written within go to a command of the shell."""
-        self._before_child()
-        reader, writer = os.pipe()
-        actions = [(os.POSIX_SPAWN_DUP2, reader, 0), (os.POSIX_SPAWN_CLOSE, writer)]
-        pid = os.posix_spawn(_shell_path(), [_shell_name(), "-c", text], os.environ, file_actions=actions)
-        os.close(reader)
-        sink = FileSink(writer)
-        outer, self.out = self.out, Output(sink, self.out.columns, wrappable=False)
-        try:
-            yield
-            sink.flush()
-        except BrokenPipeError:
-            pass
-        finally:
-            self.out = outer
-            os.close(writer)
-            os.waitpid(pid, 0)
+        from kdbg.lang.shell import shell_pipe
 
-    def _before_child(self) -> None:
-        self.flush()
-        if self.source is not None:
-            self.source.before_child()
+        return shell_pipe(self, text)
+
+    def structure(self, form: str) -> None:
+        """Write records in that format from here on: json, jsonl or csv."""
+        from kdbg.lang.structured import Structured
+
+        self.structured = self.presenter = Structured(form, self.out.sink)
+        self.out.sink = self.structured
+
+    def start_log(self) -> None:
+        """Have the log get what is read and written from here on."""
+        if self.log is not None:
+            self.log.enabled = True
+            for sink in (self._output, self.error_output.sink):
+                if isinstance(sink, FileSink):
+                    sink.log = self.log.written
+
+    def apply_settings(self) -> None:
+        """Do what changed settings ask for."""
+        self._main.wrap = "autowrap" in self.settings.flags
 
     def flush(self) -> None:
         """Write what waits to be written."""
@@ -321,11 +376,3 @@ class Session:
         finally:
             self.out.end_line()
             self.out = outer
-
-
-def _shell_path() -> str:
-    return os.environ.get("SHELL") or "/bin/sh"
-
-
-def _shell_name() -> str:
-    return os.path.basename(_shell_path())
