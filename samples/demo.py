@@ -51,7 +51,7 @@ def play(core: str) -> None:
         for command in COMMANDS:
             print(f"> {command}", flush=True)
             session.execute(command)
-            session.output.flush()
+            session.flush()
     print(flush=True)
 
 

@@ -174,7 +174,7 @@ class Domain:
     # --- damage ----------------------------------------------------------------------------------------------------
 
     def structure(self, type_name: str, address: int) -> Structure:
-        """A view on a structure, to look at or to overwrite members: ``domain.structure("kthread_t", a)["t_next"] = b``."""
+        """A view on a structure, to look at or to overwrite: ``domain.structure("kthread_t", a)["t_next"] = b``."""
         return self.image.structure(type_name, address)
 
     def poke(self, address: int, data: bytes) -> None:

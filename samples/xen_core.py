@@ -92,7 +92,8 @@ def write_xc_core(path: Path, core: Core, index: str = "pfn") -> Path:
     """Write the format of Xen 3.0.4.
 
     ``index`` is "pfn": entry i is the mfn of pfn i, pages that do not exist are zeros and have an entry of all ones
-    (the tools of a Solaris dom0); or "mfn": entry i is the mfn of the i-th page, and no pfn is in the file (all other tools).
+    (the tools of a Solaris dom0); or "mfn": entry i is the mfn of the i-th page, and no pfn is in the file (all other
+    tools).
     Entries are machine words of the tools, here as wide as the guest's.
     """
     word = core.bits // 8
@@ -121,7 +122,7 @@ class ElfShape:
     """How an ELF core is to be laid out; every order is allowed, since readers go by name."""
 
     frames_first: bool = False
-    """The frame table and the section names before the pages, as Xen 3.x wrote them; else behind them, as Xen 4 does."""
+    """The frame table and the section names before the pages, as Xen 3.x wrote them; Xen 4 writes them behind."""
     shuffle_sections: int | None = None
     """Seed for another order of the section headers."""
     shuffle_frames: int | None = None

@@ -29,7 +29,7 @@ def core(built: Domain, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def elf(built: Domain, tmp_path: Path) -> Path:
-    """As an ELF core of old writers: the frame table before the pages, so that cutting the end costs pages only."""
+    """As an ELF core of old writers: the frame table before the pages, so that a cut costs pages only."""
     return built.write(tmp_path, "elf", shape=ElfShape(frames_first=True))
 
 
@@ -48,7 +48,16 @@ def overwrite(path: Path, offset: int, data: bytes) -> Path:
     return path
 
 
-# --- cut short -----------------------------------------------------------------------------------------------------------
+def told_of_damage(path: Path) -> bool:
+    """Whether a damaged file opens and says what is wrong, or is refused in one line that names it."""
+    try:
+        with kdbg.open(path) as target:
+            return bool(target.info.damage)
+    except kdbg.FormatError as error:
+        return str(path) in str(error) and "\n" not in str(error)
+
+
+# --- cut short ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", ["xc_core", "elf"])
@@ -78,12 +87,7 @@ def test_cut_at_every_kind_of_place(built: Domain, tmp_path: Path, form: str) ->
     sizes = {0, 1, 3, 4, 16, 23, 24, 63, 64, 100, 400, 0x200, 0x700, 6000, 12000, len(whole) - 40}
     for size in sorted(sizes | set(range(0, len(whole), len(whole) // 40))):
         path.write_bytes(whole[:size])
-        try:
-            with kdbg.open(path) as target:
-                assert target.info.damage
-        except kdbg.FormatError as error:
-            assert str(path) in str(error)  # noqa: PT017: either outcome is right
-            assert "\n" not in str(error)
+        assert told_of_damage(path)
 
 
 def test_a_cut_off_page_table_is_told_apart_from_unmapped(built: Domain, tmp_path: Path) -> None:
@@ -102,7 +106,7 @@ def test_a_cut_off_page_table_is_told_apart_from_unmapped(built: Domain, tmp_pat
             target.read(mapped[position] * PAGE, 1)
 
 
-# --- headers that lie ------------------------------------------------------------------------------------------------
+# --- headers that lie -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -111,11 +115,7 @@ def test_a_cut_off_page_table_is_told_apart_from_unmapped(built: Domain, tmp_pat
 )  # fmt: skip
 def test_an_old_header_that_lies(core: Path, field: int, value: int) -> None:
     overwrite(core, field, struct.pack("<I", value))
-    try:
-        with kdbg.open(core) as target:
-            assert target.info.damage
-    except kdbg.FormatError as error:
-        assert error.file == str(core)  # noqa: PT017: either outcome is right
+    assert told_of_damage(core)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_notes_of_others_are_passed_over(built: Domain, tmp_path: Path) -> None:
         assert target.info.host == "builder"
 
 
-# --- memory that lies --------------------------------------------------------------------------------------------------
+# --- memory that lies -----------------------------------------------------------------------------
 
 
 def chain(count: int = 8) -> SolarisDomain:

@@ -36,7 +36,7 @@ def xen(request: pytest.FixtureRequest, sample: Callable[[str], Any], facts: Cal
     return sample(request.param), facts(request.param)
 
 
-# --- Solaris -----------------------------------------------------------------------------------------------------------
+# --- Solaris --------------------------------------------------------------------------------------
 
 
 def test_what_it_is(solaris: Case) -> None:
@@ -138,7 +138,7 @@ def test_messages(solaris: Case) -> None:
         assert line in text
 
 
-# --- Xen ---------------------------------------------------------------------------------------------------------------
+# --- Xen ------------------------------------------------------------------------------------------
 
 
 def contexts(facts: dict[str, Any]) -> list[dict[str, Any]]:
