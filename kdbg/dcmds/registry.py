@@ -278,6 +278,8 @@ class Dcmd:
     options: tuple[Option, ...] = ()
     words: int | None = 0
     """How many words may follow; None: any number."""
+    lenient: bool = False
+    """Whether an option that it has not is told and then taken for a word, as some of mdb's dcmds do."""
     table: Table | Callable[[Call], Table] | None = None
     text: TextView | None = None
     heading: Callable[[Call, View], str] | None = None

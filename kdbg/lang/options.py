@@ -38,8 +38,13 @@ def to_number(text: str, radix: int) -> int:
     return (sign * value) & MASK
 
 
-def parse_options(session: Session, declared: Sequence[Option], words: Sequence[Word]) -> tuple[Options, list[Word]]:
-    """Split the words behind a command into options and the rest. Raises `UsageError`."""
+def parse_options(
+    session: Session, declared: Sequence[Option], words: Sequence[Word], lenient: bool = False
+) -> tuple[Options, list[Word]]:
+    """Split the words behind a command into options and the rest. Raises `UsageError`.
+
+    ``lenient``: an unknown option is told, and the word that it is in begins the rest.
+    """
     by_letter = {option.letter: option for option in declared}
     given: dict[str, object] = {}
     i = 0
@@ -54,7 +59,10 @@ def parse_options(session: Session, declared: Sequence[Option], words: Sequence[
             at += 1
             option = by_letter.get(letter)
             if option is None:
-                raise UsageError(f"illegal option -- {letter}")
+                if not lenient:
+                    raise UsageError(f"illegal option -- {letter}")
+                session.warn(f"illegal option -- {letter}")
+                return Options(declared, given), list(words[i - 1 :])
             if option.type is Type.FLAG:
                 given[letter] = True
                 given.update(dict.fromkeys(option.clears, False))

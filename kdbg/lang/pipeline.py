@@ -279,7 +279,7 @@ def prepare(dcmd: Dcmd, made: Call) -> None:
     elif dcmd.address is Need.REQUIRED:
         raise UsageError("")
     if dcmd.options:
-        made.options, made.words = parse_options(made.session, dcmd.options, made.words)
+        made.options, made.words = parse_options(made.session, dcmd.options, made.words, dcmd.lenient)
     if dcmd.address is Need.REQUIRED_AFTER_OPTIONS and not made.explicit:
         raise UsageError("")
     if dcmd.words is not None and len(made.words) > dcmd.words:
