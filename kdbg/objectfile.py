@@ -12,7 +12,6 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from kdbg.errors import FormatError, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.symbols.elfheaders import ET_REL, PF_W, PF_X, PT_LOAD, ElfHeaders, Section, Segment
 from kdbg.symbols.elfsymbols import SHT_DYNSYM, SHT_SYMTAB, ElfSymbols
 from kdbg.symbols.table import STT_FILE, STT_FUNC, STT_SECTION, Symbol
-from kdbg.target import Space, Target
+from kdbg.target import FileMapping, Space, Target
 
 if TYPE_CHECKING:
     from kdbg.symbols.ctf import CtfContainer
@@ -39,19 +38,11 @@ REGISTERS = tuple(
 """Registers of a 64-bit process and their parts, as variables are named."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileMapping:
-    """A range of addresses and the file that it shows."""
-
-    base: int
-    size: int
-    name: str
-
-
 class ObjectFile(Target):
     """An ELF file. Raises `FormatError` where it is none, `OSError` where it cannot be opened."""
 
     kind = "object"
+    idle = True
 
     def __init__(self, path: str, writable: bool = False) -> None:
         self._open(path, writable)
@@ -107,11 +98,12 @@ class ObjectFile(Target):
         for segment in self.segments if whole else self._maps:
             inside = address - segment.address
             if 0 <= inside < (segment.memory_size if whole else segment.file_size):
-                in_file = max(0, min(size, segment.file_size - inside))
+                # Beyond the part that the file holds, but not at its very end, mdb reads on in the file.
+                in_file = size if inside > segment.file_size else min(size, segment.file_size - inside)
                 start = segment.offset + inside
                 data = bytes(self.elf.view[start : start + in_file])
                 if whole and len(data) == in_file:
-                    data += bytes(min(size, segment.memory_size - inside) - in_file)
+                    data += bytes(max(0, min(size, segment.memory_size - inside) - in_file))
                 return data
         return b""
 
@@ -171,6 +163,14 @@ class ObjectFile(Target):
         if found is None:
             raise SymbolNotFound(name, "unknown symbol name" if symbols.has_file(module) else NO_OBJECT)
         return found
+
+    def listed(self, module: str | None = None, dynamic: bool = False) -> Iterator[tuple[str, Symbol]]:
+        """Symbols as ``::nm`` lists them; none where nothing is mapped. Raises `SymbolNotFound` for another object."""
+        if module is not None and not self._is_own_name(module):
+            raise SymbolNotFound(module, NO_OBJECT)
+        table = self.symbols.dynamic if dynamic else self.symbols.static
+        name = self.path if module is None else module
+        return ((name, symbol) for symbol in table.listed()) if self._maps else iter(())
 
     def _mapping(self, address: int) -> Segment | None:
         return next((s for s in self._maps if 0 <= address - s.address < s.file_size), None)

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from kdbg.errors import ReadError, SymbolNotFound, TypeNotFound
-from kdbg.target import Space, Target
+from kdbg.target import FileMapping, Space, Target
 
 if TYPE_CHECKING:
     from kdbg.symbols.table import Symbol
@@ -30,6 +30,7 @@ class RawFile(Target):
         super().__init__(path)
         self.writable = writable
         self.core_name = core
+        self.idle = core is None
         self._object = _open(path, writable)
         try:
             self._core = _open(core, writable) if core is not None else None
@@ -94,6 +95,23 @@ class RawFile(Target):
     def nearest(self, address: int, distance: int | None = None) -> NoReturn:
         """Fail: a file has no symbols."""
         raise SymbolNotFound(f"{address:x}", UNSUPPORTED)
+
+    def listed(self, module: str | None = None, dynamic: bool = False) -> NoReturn:
+        """Fail: a file has no symbols."""
+        raise SymbolNotFound(module or "", UNSUPPORTED)
+
+    def objects(self) -> list[FileMapping]:
+        """The file, or both: from address 0 on."""
+        found = [FileMapping(0, self.size, f"{self.name} (object file)")]
+        if self._core is not None:
+            found.append(FileMapping(0, os.fstat(self._core.fileno()).st_size, f"{self.core_name} (core file)"))
+        return found
+
+    mappings = objects
+
+    def reserved(self) -> dict[str, int]:
+        """The variable ``d``: the file's size."""
+        return {"d": self.size}
 
     def type(self, name: str) -> NoReturn:
         """Fail: a file has no types."""

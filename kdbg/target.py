@@ -8,7 +8,8 @@ kinds: `kdbg.dump.Dump` (a crash dump: image, address spaces, kernel), `kdbg.obj
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import CommandError, ReadError, SymbolNotFound, TypeNotFound
@@ -30,11 +31,22 @@ class Space(enum.Enum):
     FILE = "@"
 
 
+@dataclass(frozen=True, slots=True)
+class FileMapping:
+    """A range of addresses and the file that it shows."""
+
+    base: int
+    size: int
+    name: str
+
+
 class Target:
     """Base of all targets: knows nothing, refuses everything with the language's own reasons."""
 
     kind: str = "none"
     """"dump", "object", "raw" or "none"."""
+    idle: bool = False
+    """Whether it is a file at rest: there is no address space, ``::dis`` and ``::dump`` look at the file."""
 
     def __init__(self, name: str, bits: int = 64) -> None:
         self.name = name
@@ -100,7 +112,19 @@ class Target:
         """The name as labels show it: with its object where that is not the main one."""
         return symbol.name
 
+    def symbol_names(self, module: str | None = None) -> Iterable[str]:
+        """Names of all symbols, or of one module's, in any order, some perhaps twice: for completion."""
+        return [symbol.name for symbol in self.private] if module is None else ()
+
+    def object_names(self) -> Iterable[str]:
+        """Names of the modules or objects that symbols may be scoped by."""
+        return ()
+
     # types
+
+    def type_names(self) -> Iterable[str]:
+        """Names of all types, in any order, some perhaps twice: for completion."""
+        return ()
 
     def type(self, name: str) -> Type:
         """The type of that C name, ``object`type`` for that of one module. Raises `TypeNotFound`."""
@@ -153,3 +177,5 @@ class Target:
 
 class Nothing(Target):
     """No target: the language alone."""
+
+    idle = True

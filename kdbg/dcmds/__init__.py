@@ -25,6 +25,10 @@ UNKNOWN_WALKER = "unknown walk name"
 LANGUAGE: Table = {
     "kdbg.dcmds.formats": ("/", "\\", "?", "@", "="),
     "kdbg.dcmds.language": ("echo", "map", "grep", "eval", "head", "walk"),
+    "kdbg.dcmds.disassembly": ("dis", "dismode", "$V", "disasms"),
+    "kdbg.dcmds.dump": ("dump",),
+    "kdbg.dcmds.symbols": ("nm", "nmadd", "nmdel", "$e", "files", "$f"),
+    "kdbg.dcmds.write": ("write",),
     "kdbg.dcmds.print": ("print",),
     "kdbg.dcmds.printf": ("printf",),
     "kdbg.dcmds.types": ("sizeof", "offsetof", "typelist", "typedef"),
