@@ -1,19 +1,281 @@
-"""A Linux kernel, found in the image."""
+"""A Linux kernel, found in the image: through the vCPUs' page tables, with nothing but the dump.
+
+The kernel is known by its banner in the mapping of its image; its symbols are those of kallsyms in there
+(`kdbg.kernels.linux.kallsyms`) and those that each module brought along (`kdbg.kernels.linux.modules`). Types are not
+read yet.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound, TypeNotFound
+from kdbg.kernels.linux import kallsyms
+from kdbg.kernels.linux.mapping import ImageMapping, region
+from kdbg.kernels.linux.symbols import KallsymsTable, LinuxSymbols
+from kdbg.kernels.linux.vmcoreinfo import VmCoreInfo, of_page, scan
+from kdbg.vm.modes import PAE, X86_64, X86_64_LA57
+from kdbg.vm.space import AddressSpace
 
 if TYPE_CHECKING:
     from kdbg.dump import Dump
+    from kdbg.kernels.linux.modules import ModuleImage
+    from kdbg.records import Cpu, Frame, LogEntry, Module, Process, Thread
+    from kdbg.symbols.model import Type
+    from kdbg.symbols.table import Symbol, SymbolTable
+
+BANNER = b"Linux version "
+BANNER_SIZE = 512
+_BANNER = re.compile(rb"Linux version (\d+\.\d[^ ]*) \(.*\) (#\d[^\n]*)")
+"""Without a number behind # it is the one that the final link replaces (init/version.c, weak)."""
+UTS_FIELDS = ("sysname", "nodename", "release", "version", "machine", "domainname")
+UTS_SIZE = 65
+"""Bytes of each member of struct new_utsname (include/uapi/linux/utsname.h: __NEW_UTS_LEN + 1)."""
+USER_TABLE = 1 << 12
+"""With page table isolation the user half's top table lies one page behind the kernel's (PTI_USER_PGTABLE_BIT)."""
 
 
 class Linux:
     """The kernel of a dump."""
 
     name = "linux"
+    family = "linux"
+
+    def __init__(self, target: Dump, mapping: ImageMapping, banner: tuple[int | None, str, str]) -> None:
+        self.target = target
+        self.bits = target.bits
+        self.mapping = mapping
+        """Its image in memory."""
+        self.space = mapping.space
+        """The kernel's own address space."""
+        self.banner_at, self.release, self.version = banner
+        self.recognised = "VMCOREINFO" if self.banner_at is None else f"its banner at {self.banner_at:x}"
+        """How it was found."""
 
     @classmethod
     def detect(cls, target: Dump) -> Linux | None:
-        """The kernel, if there is one."""
+        """The kernel, if the space of one of the vCPUs maps an image with a banner in it."""
+        told = VmCoreInfo(target.image.vmcoreinfo)
+        text, mapping = told.symbols.get("_stext"), None
+        for space in _spaces(target):
+            mapping = ImageMapping(space, *region(space, target.bits, text))
+            banner = _banner(mapping)
+            if banner is not None:
+                return cls(target, mapping, banner)
+        if mapping is not None and told.release:  # a part of a dump, without the image
+            return cls(target, mapping, (None, told.release, ""))
         return None
+
+    # names and types
+
+    @functools.cached_property
+    def symbols(self) -> LinuxSymbols:
+        """The symbols of its image, and of its modules."""
+        layout = self.layout
+        table = KallsymsTable(self.mapping, layout, self.bits) if layout is not None else None
+        return LinuxSymbols(table, self._module_symbols)
+
+    def _module_symbols(self) -> list[SymbolTable]:
+        from kdbg.kernels.linux.modules import symbol_table
+
+        tables = []
+        for module in self.module_images:
+            try:
+                tables.append(symbol_table(self, module))
+            except ReadError as error:
+                self.target.note(f"module {module.name}: its symbols cannot be read: {error}")
+        return [table for table in tables if table is not None]
+
+    @functools.cached_property
+    def module_images(self) -> list[ModuleImage]:
+        """The modules as they are known without types."""
+        from kdbg.kernels.linux.modules import modules
+
+        return list(modules(self))
+
+    @functools.cached_property
+    def layout(self) -> kallsyms.Layout | None:
+        """Where kallsyms lies; None (with a note) where it is not found."""
+        found = self._kallsyms("VMCOREINFO", VmCoreInfo(self.target.image.vmcoreinfo))
+        found = found or self._kallsyms("its structure", None)
+        found = found or self._kallsyms("a VMCOREINFO in memory", scan(self.target.image, self.release))
+        if found is None:
+            self.target.note("no kallsyms in the kernel's image: no symbols")
+        return found
+
+    def _kallsyms(self, how: str, told: VmCoreInfo | None) -> kallsyms.Layout | None:
+        named = told.symbols if told is not None else {}
+        if "kallsyms_token_table" not in named and how != "its structure":
+            return None
+        found = kallsyms.find(self.mapping, self.bits, named)
+        if found is not None:
+            self.recognised += f", kallsyms by {how}"
+        return found
+
+    @functools.cached_property
+    def vmcoreinfo(self) -> VmCoreInfo | None:
+        """What the kernel wrote down for readers of its dumps: the dump's note, else where its variable says, else found."""
+        if self.target.image.vmcoreinfo:
+            return VmCoreInfo(self.target.image.vmcoreinfo)
+        try:
+            told = of_page(self.memory.read(self.word_at("vmcoreinfo_data"), 4096))
+        except Error:
+            told = None
+        return told or scan(self.target.image, self.release)
+
+    def symbol(self, name: str, module: str | None = None) -> Symbol:
+        """The symbol of that name, ``module`name`` that of one module. Raises `SymbolNotFound`."""
+        if module is None and "`" in name:
+            module, _, name = name.rpartition("`")
+        if module is None:
+            found = self.symbols.find(name)
+        else:
+            table = self.symbols.module(module)
+            if table is None:
+                raise SymbolNotFound(f"{module}`{name}", "unknown object file name")
+            found = table.find(name)
+        if found is None:
+            raise SymbolNotFound(name)
+        return found
+
+    def has_symbol(self, name: str) -> bool:
+        """Whether there is a symbol of that name."""
+        return self.symbols.find(name) is not None
+
+    def type(self, name: str) -> Type:
+        """Raises `TypeNotFound`: the kernel's types are not read yet."""
+        raise TypeNotFound(name)
+
+    def type_of(self, symbol: Symbol) -> Type:
+        """Raises `TypeNotFound`: the kernel's types are not read yet."""
+        raise TypeNotFound(symbol.name)
+
+    def variable_value(self, name: str) -> Any:
+        """Raises `TypeNotFound`, for want of types, or `SymbolNotFound`."""
+        return self.type_of(self.symbol(name))
+
+    # memory
+
+    @functools.cached_property
+    def memory(self) -> Any:
+        """Its memory: what values are read from (`kdbg.symbols.value.Memory`)."""
+        return self.target.memory(self.space)
+
+    def word(self, address: int) -> int:
+        """The pointer-sized number at an address. Raises `ReadError`."""
+        return int.from_bytes(self.memory.read(address, self.bits // 8), "little")
+
+    def word_at(self, name: str) -> int:
+        """The pointer-sized number in the variable of that name. Raises `SymbolNotFound`, `ReadError`."""
+        return self.word(self.symbol(name).address)
+
+    def in_kernel(self, address: int) -> bool:
+        """Whether an address belongs to the kernel's half."""
+        return bool(address >> 63) if self.bits == 64 else address >= min(s.address for s in self.mapping.segments)
+
+    # what it is
+
+    @functools.cached_property
+    def uname(self) -> dict[str, str]:
+        """The system's names by member of struct new_utsname: those of the first namespace, or what the banner says."""
+        place = self._uts()
+        if place is None:
+            return {"sysname": "Linux", "nodename": "", "release": self.release, "version": self.version, "machine": ""}
+        return dict(zip(UTS_FIELDS, place, strict=True))
+
+    def _uts(self) -> tuple[str, ...] | None:
+        """init_uts_ns.name, known by the release in its third place behind "Linux" in the first."""
+        release = self.release.encode("latin-1").ljust(UTS_SIZE, b"\0")
+        for segment in self.mapping.data():
+            for hit in self.mapping.search(segment, release):
+                try:
+                    data = self.mapping.read(hit - 2 * UTS_SIZE, UTS_SIZE * len(UTS_FIELDS))
+                except ReadError:
+                    continue
+                parts = (data[at : at + UTS_SIZE] for at in range(0, len(data), UTS_SIZE))
+                fields = tuple(part.partition(b"\0")[0].decode("utf-8", "replace") for part in parts)
+                if fields[0] == "Linux" and fields[3] == self.version:
+                    return fields
+        return None
+
+    def describe(self) -> str:
+        """One line for `Info.kernel`."""
+        uname = self.uname
+        return " ".join(uname[name] for name in ("sysname", "release", "version") if uname.get(name))
+
+    # CPUs
+
+    def cpus(self) -> Iterator[Cpu]:
+        """The CPUs in order of their ids, with the registers of their contexts and the tasks on them."""
+        from kdbg.kernels.linux.cpus import cpus
+
+        yield from cpus(self)
+
+    def registers(self) -> Mapping[str, int]:
+        """The registers of the CPU that panicked, else of the first one."""
+        from kdbg.kernels.linux.cpus import representative
+
+        return representative(self)
+
+    # what types will tell
+
+    def threads(self, start: int | None = None) -> Iterator[Thread]:
+        """Raises `CommandError`: tasks need types."""
+        raise _not_yet("its tasks")
+
+    def processes(self) -> Iterator[Process]:
+        """Raises `CommandError`: processes need types."""
+        raise _not_yet("its processes")
+
+    def modules(self) -> Iterator[Module]:
+        """The modules in the order of the kernel's list: the newest first."""
+        from kdbg.records import Module
+
+        for module in self.module_images:
+            yield Module(module.name, module.base, module.size, module.address)
+
+    def log(self) -> Iterator[LogEntry]:
+        """Raises `CommandError`: the log is not read yet."""
+        raise _not_yet("its log")
+
+    def stack(self, thread: int) -> list[Frame]:
+        """Raises `CommandError`: stacks of tasks need types."""
+        raise _not_yet("stacks of its tasks (::cpustack shows those of the CPUs)")
+
+    def process_space(self, process: int) -> AddressSpace:
+        """Raises `CommandError`: processes need types."""
+        raise _not_yet("the address spaces of its processes")
+
+    def space_of_process(self, address: int) -> AddressSpace:
+        """Raises `CommandError`: processes need types."""
+        raise _not_yet("the address spaces of its processes")
+
+
+def _not_yet(what: str) -> CommandError:
+    return CommandError(f"a Linux kernel: kdbg does not read {what} yet")
+
+
+def _spaces(target: Dump) -> Iterator[AddressSpace]:
+    """The spaces in which the kernel may be mapped: those of the vCPUs, and page table isolation's beside them."""
+    for space in target.kernel_spaces():
+        yield space
+        if not target.image.paravirtual and space.mode in (X86_64, X86_64_LA57, PAE) and space.root & USER_TABLE:
+            yield AddressSpace(target.image, space.mode, space.root & ~USER_TABLE)
+
+
+def _banner(mapping: ImageMapping) -> tuple[int, str, str] | None:
+    """(address, release, version) of the banner in an image."""
+    for segments in mapping.by_likelihood():
+        for segment in segments:
+            for hit in mapping.search(segment, BANNER):
+                try:
+                    text = mapping.read(hit, min(BANNER_SIZE, segment.address + segment.size - hit))
+                except ReadError:
+                    continue
+                found = _BANNER.match(text.partition(b"\0")[0])
+                if found:
+                    return hit, found[1].decode("latin-1"), found[2].decode("latin-1")
+    return None

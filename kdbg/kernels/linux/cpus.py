@@ -1,0 +1,90 @@
+"""The CPUs of a Linux kernel: which vCPU is which, and what runs on it.
+
+Sources: arch/x86/include/asm/percpu.h (on x86-64 gs points to the CPU's area while in the kernel; __per_cpu_offset);
+arch/x86/include/asm/current.h (current_task; pcpu_hot of 6.2 to 6.14, whose first member it is); kernel/panic.c
+(panic_cpu).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from kdbg.errors import Error
+from kdbg.records import Cpu
+
+if TYPE_CHECKING:
+    from kdbg.kernels.linux.kernel import Linux
+
+CURRENT = ("current_task", "pcpu_hot", "const_pcpu_hot")
+MOST_CPUS = 8192
+"""CONFIG_NR_CPUS at its greatest."""
+
+
+def cpus(kernel: Linux) -> Iterator[Cpu]:
+    """The CPUs in order of their ids. A vCPU whose id is not found has its place among the contexts."""
+    contexts = kernel.target.image.contexts
+    ids = cpu_ids(kernel)
+    for ident, position in sorted((ids.get(at, at), at) for at in range(len(contexts))):
+        registers = contexts[position]
+        area, known = _area(registers, kernel), position in ids
+        yield Cpu(ident, registers, _current(kernel, area) if known else None, area if known else None)
+
+
+def _area(registers: Mapping[str, int], kernel: Linux) -> int:
+    """The per-cpu area of a vCPU: gs as the kernel has it, which swapgs puts aside in user mode."""
+    values = (registers.get(name, 0) for name in ("gs_base", "kernel_gs_base", "gs_base_user"))
+    return next((value for value in values if kernel.in_kernel(value)), 0)
+
+
+def cpu_ids(kernel: Linux) -> dict[int, int]:
+    """Position among the contexts -> CPU id, by the kernel's table of per-cpu areas; those found there alone."""
+    areas = {_area(registers, kernel): at for at, registers in enumerate(kernel.target.image.contexts)}
+    areas.pop(0, None)
+    found: dict[int, int] = {}
+    try:
+        table = kernel.symbol("__per_cpu_offset")
+        count = min(table.size // 8 or MOST_CPUS, MOST_CPUS)
+        start = _per_cpu_start(kernel)
+        data = memoryview(kernel.memory.read(table.address, 8 * count)).cast("Q")
+    except Error:
+        return found
+    for ident, offset in enumerate(data):
+        position = areas.pop(offset + start & (1 << 64) - 1, None)
+        if position is not None:
+            found[position] = ident
+        if not areas:
+            break
+    return found
+
+
+def _per_cpu_start(kernel: Linux) -> int:
+    """Where the image has the area that is copied for each CPU: 0 up to 6.14, from then on an address."""
+    found = kernel.symbols.find("__per_cpu_start")
+    return found.address if found is not None else 0
+
+
+def _current(kernel: Linux, area: int) -> int | None:
+    """Address of the task on the CPU with that area."""
+    for name in CURRENT:
+        found = kernel.symbols.find(name)
+        if found is not None:
+            try:
+                start = _per_cpu_start(kernel)
+                return kernel.word(area + found.address - start & (1 << 64) - 1)
+            except Error:
+                return None
+    return None
+
+
+def representative(kernel: Linux) -> Mapping[str, int]:
+    """The registers of the CPU that panicked, else of the first one."""
+    found = list(cpus(kernel))
+    if not found:
+        return {}
+    try:
+        data = kernel.memory.read(kernel.symbol("panic_cpu").address, 4)
+        panicked = int.from_bytes(data, "little", signed=True)
+    except Error:
+        panicked = -1
+    return next((cpu.registers for cpu in found if cpu.id == panicked), found[0].registers)
