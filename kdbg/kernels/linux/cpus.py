@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from kdbg.errors import Error
+from kdbg.errors import Error, ReadError, SymbolNotFound
 from kdbg.records import Cpu
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def cpu_ids(kernel: Linux) -> dict[int, int]:
     areas.pop(0, None)
     found: dict[int, int] = {}
     try:
-        table = kernel.symbol("__per_cpu_offset")
+        table = kernel.image_symbol("__per_cpu_offset")
         count = min(table.size // 8 or MOST_CPUS, MOST_CPUS)
         start = _per_cpu_start(kernel)
         data = memoryview(kernel.memory.read(table.address, 8 * count)).cast("Q")
@@ -60,20 +60,22 @@ def cpu_ids(kernel: Linux) -> dict[int, int]:
 
 def _per_cpu_start(kernel: Linux) -> int:
     """Where the image has the area that is copied for each CPU: 0 up to 6.14, from then on an address."""
-    found = kernel.symbols.find("__per_cpu_start")
-    return found.address if found is not None else 0
+    try:
+        return kernel.image_symbol("__per_cpu_start").address
+    except SymbolNotFound:
+        return 0
 
 
 def _current(kernel: Linux, area: int) -> int | None:
     """Address of the task on the CPU with that area."""
     for name in CURRENT:
-        found = kernel.symbols.find(name)
-        if found is not None:
-            try:
-                start = _per_cpu_start(kernel)
-                return kernel.word(area + found.address - start & (1 << 64) - 1)
-            except Error:
-                return None
+        try:
+            found = kernel.image_symbol(name)
+            return kernel.word(area + found.address - _per_cpu_start(kernel) & (1 << 64) - 1)
+        except SymbolNotFound:
+            continue
+        except ReadError:
+            return None
     return None
 
 
@@ -83,7 +85,7 @@ def representative(kernel: Linux) -> Mapping[str, int]:
     if not found:
         return {}
     try:
-        data = kernel.memory.read(kernel.symbol("panic_cpu").address, 4)
+        data = kernel.memory.read(kernel.image_symbol("panic_cpu").address, 4)
         panicked = int.from_bytes(data, "little", signed=True)
     except Error:
         panicked = -1

@@ -7,12 +7,12 @@ The tables, in the order in which they lie (scripts/kallsyms.c; 8-byte alignment
     6.4 on       num_syms; names; markers; token_table; token_index; addresses | offsets, relative_base;
                  seqs_of_names
 
-- names: of each symbol a length (one byte; with bit 7 set, from 6.1 on, 7 bits and a second byte for those above), then
-  so many token numbers. Expanded, the first character is the type letter of nm.
+- names: of each symbol a length (one byte; with bit 7 set, from 6.1 on, 7 bits and a second byte for those above),
+  then so many token numbers. Expanded, the first character is the type letter of nm.
 - markers: offset in names of each 256th symbol; words up to 4.20, since then 32 bits.
 - token_table: 256 strings; token_index: 16-bit offsets of them.
-- offsets (4.6 on): 32 bits each, to relative_base; with CONFIG_KALLSYMS_ABSOLUTE_PERCPU those not negative are addresses
-  themselves and the others count from relative_base - 1 downward.
+- offsets (4.6 on): 32 bits each, to relative_base; with CONFIG_KALLSYMS_ABSOLUTE_PERCPU those not negative are
+  addresses themselves and the others count from relative_base - 1 downward.
 - seqs_of_names: for each symbol in order of the names its position, 3 bytes, most significant first.
 
 VMCOREINFO names the tables from 6.0 on; what it names is taken from there. Stable kernels have some of this earlier: the

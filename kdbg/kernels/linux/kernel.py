@@ -117,11 +117,11 @@ class Linux:
 
     @functools.cached_property
     def vmcoreinfo(self) -> VmCoreInfo | None:
-        """What the kernel wrote down for readers of its dumps: the dump's note, else where its variable says, else found."""
+        """What the kernel wrote down for readers of its dumps: the dump's note, or what lies in its memory."""
         if self.target.image.vmcoreinfo:
             return VmCoreInfo(self.target.image.vmcoreinfo)
         try:
-            told = of_page(self.memory.read(self.word_at("vmcoreinfo_data"), 4096))
+            told = of_page(self.memory.read(self.word(self.image_symbol("vmcoreinfo_data").address), 4096))
         except Error:
             told = None
         return told or scan(self.target.image, self.release)
@@ -137,6 +137,14 @@ class Linux:
             if table is None:
                 raise SymbolNotFound(f"{module}`{name}", "unknown object file name")
             found = table.find(name)
+        if found is None:
+            raise SymbolNotFound(name)
+        return found
+
+    def image_symbol(self, name: str) -> Symbol:
+        """The symbol of that name in the kernel's image: modules are not looked at. Raises `SymbolNotFound`."""
+        table = self.symbols.image
+        found = table.find(name) if table is not None else None
         if found is None:
             raise SymbolNotFound(name)
         return found

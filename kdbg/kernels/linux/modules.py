@@ -1,9 +1,9 @@
 """The modules of a Linux kernel, before any type is known: struct module is probed.
 
 What its head looks like has stood since 2.6 (include/linux/module.h): state, list, name. Two members further down are
-known by what they point to: ``kallsyms`` (4.5 on) to a ``struct mod_kallsyms`` (symtab, num_symtab, strtab) whose tables
-begin with the null symbol and the empty name; ``core_layout.base`` or ``mem[MOD_TEXT].base``, the first pointer to a whole
-page in modules' memory that a size follows.
+known by what they point to: ``kallsyms`` (4.5 on) to a ``struct mod_kallsyms`` (symtab, num_symtab, strtab) whose
+tables begin with the null symbol and the empty name; ``core_layout.base`` or ``mem[MOD_TEXT].base``, the first pointer to
+a whole page in modules' memory that a size follows.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def modules(kernel: Linux) -> Iterator[ModuleImage]:
     """The modules in the order of the kernel's list, the newest first. Ends with a note where the list is broken."""
     word = kernel.bits // 8
     try:
-        head = kernel.symbol("modules").address
+        head = kernel.image_symbol("modules").address
         at = kernel.word(head)
     except Error:
         return  # without CONFIG_KALLSYMS_ALL the list's head has no symbol

@@ -35,8 +35,8 @@ BLOCKS_KEPT = 512
 class KallsymsTable:
     """The table as `kdbg.symbols.table.SymbolTable` gives one: by position, by name, by address.
 
-    By address: bisection on the offsets as they lie in the image. By name: bisection on the kernel's own order of names;
-    kernels without one (it came with 6.2) have all names expanded in one pass.
+    By address: bisection on the offsets as they lie in the image. By name: bisection on the kernel's own order of
+    names; kernels without one (it came with 6.2) have all names expanded in one pass.
     """
 
     module = MAIN
