@@ -227,6 +227,8 @@ class Call:
     batch: Sequence[int] = ()
     """All the addresses that the pipe brings at once, this one included: for dcmds that take them together."""
     count: int = 1
+    kept: dict[str, Any] = field(default_factory=dict)
+    """What the dcmd wants to find again in the next call of the same loop."""
     taken: bool = False
     """Whether it has taken all of ``batch``: there is no call for the others then."""
     failed: bool = False
@@ -278,6 +280,8 @@ class Dcmd:
     options: tuple[Option, ...] = ()
     words: int | None = 0
     """How many words may follow; None: any number."""
+    missing: str = ""
+    """What is said before the usage where there is no address; most dcmds say nothing."""
     lenient: bool = False
     """Whether an option that it has not is told and then taken for a word, as some of mdb's dcmds do."""
     table: Table | Callable[[Call], Table] | None = None

@@ -152,6 +152,7 @@ class Loop:
         self._loop = loop
         self.pipe: Pipe | None = None
         """What the command writes into, if another one stands behind it."""
+        self._kept: dict[str, Any] = {}
         self._taken = False
 
     def run(self) -> int:
@@ -226,6 +227,7 @@ class Loop:
             piped_out=pipe is not None,
             batch=batch,
             count=self._count,
+            kept=self._kept,
         )
         status = invoke(command.dcmd, made)
         self._taken = made.taken
@@ -277,9 +279,13 @@ def prepare(dcmd: Dcmd, made: Call) -> None:
         if dcmd.address is Need.NONE:
             raise UsageError("")
     elif dcmd.address is Need.REQUIRED:
-        raise UsageError("")
+        raise UsageError(dcmd.missing)
     if dcmd.options:
-        made.options, made.words = parse_options(made.session, dcmd.options, made.words, dcmd.lenient)
+        parsed = made.kept.get("options")
+        if parsed is None:
+            parsed = parse_options(made.session, dcmd.options, made.words, dcmd.lenient)
+            made.kept["options"] = parsed
+        made.options, made.words = parsed
     if dcmd.address is Need.REQUIRED_AFTER_OPTIONS and not made.explicit:
         raise UsageError("")
     if dcmd.words is not None and len(made.words) > dcmd.words:
