@@ -178,6 +178,7 @@ def _heading(call: Call, view: View) -> str | None:
     words=None,
     table=_table,
     heading=_heading,
+    pipe=lambda record: "text",
     help="With an address: the symbol that covers it. With an object's name: that object's table.",
     example="::nm -n -t func unix",
 )
@@ -320,14 +321,8 @@ def globals_(call: Call) -> Iterator[Text]:
             yield Text(f"{symbol.name}({digits(symbol.address, radix)}):\t{value}")
 
 
-@dcmd(
-    "files,$f",
-    "list source files",
-    address=NONE,
-    synopsis="[object]",
-    words=1,
-    example="::files",
-)
+@dcmd("$f", "list source files", address=NONE, words=1, example="$f")
+@dcmd("files", "list source files", address=NONE, synopsis="[object]", words=1, example="::files")
 def files(call: Call) -> Iterator[Text]:
     """Entries for source files in the symbol table, counted."""
     if call.words and not isinstance(call.words[0], str):

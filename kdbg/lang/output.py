@@ -121,19 +121,28 @@ class Output:
         self.write(text + "\n")
 
     def _put(self, text: str) -> None:
-        limit = self.columns if self.wrapping else BUFFER
-        if self.wrapping and len(self._line) > limit:
-            self.newline()
-        room = limit - len(self._line)
+        if self.wrapping:
+            self._put_wrapped(text)
+            return
+        room = BUFFER - len(self._line)
         while len(text) > room:
             self._line += text[:room]
             text = text[room:]
-            if self.wrapping:
-                self.newline()
-            else:
-                self._flush_unfinished()
-            room = limit - len(self._line)
+            self._flush_unfinished()
+            room = BUFFER - len(self._line)
         self._line += text
+
+    def _put_wrapped(self, text: str) -> None:
+        while text:
+            if len(self._line) > self.columns:
+                self.newline()
+            room = self.columns - len(self._line)
+            if room < 0:  # the indentation alone is wider than the line: then lines have no end
+                room = len(text)
+            self._line += text[:room]
+            text = text[room:]
+            if text:
+                self.newline()
 
     def _flush_unfinished(self) -> None:
         self.sink.emit(self._line)
