@@ -89,6 +89,13 @@ class SymbolTable:
 
     # by name
 
+    def names(self) -> Iterator[str]:
+        """Names of all entries but those of sections and files, in the table's order, some perhaps twice."""
+        info_at = 1 if self._bits == 64 else 3
+        for fields in self._form.iter_unpack(self.entries):
+            if fields[0] and fields[info_at] & 0xF not in (STT_SECTION, STT_FILE):
+                yield self._name(fields[0])
+
     def find(self, name: str) -> Symbol | None:
         """The symbol of that name: the last global one, else the last local one (mdb's rule); None if there is none."""
         found = None
