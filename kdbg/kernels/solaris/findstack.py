@@ -6,9 +6,10 @@ The saved stack pointer is tried first, then every word from the stack's lowest 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, MutableSequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from kdbg.errors import ReadError
 from kdbg.kernels.solaris.layouts import Layout
@@ -109,6 +110,7 @@ class StackFinder:
             levels = stack.crawl(sp, erase=False)
             if levels is None:
                 return Found(**facts, sp=sp, pc=pc, pcs=tuple(stack.pcs), truncated=stack.truncated)
+        stack.restore()
         for frame in stack.places():
             if stack.crawl(frame, erase=True) is None:
                 return Found(**facts, sp=frame, pcs=tuple(stack.pcs), truncated=stack.truncated)
@@ -135,13 +137,14 @@ class _Stack:
         """Where the last frame points: the top half-frame of a misaligned amd64 stack is left out."""
         self.pcs: list[int] = []
         self.truncated = False
-        self.words: list[int] = []
-        self.restore()
+        self._code: Literal["Q", "I"] = "Q" if word == 8 else "I"
+        whole = len(memory) // word * word
+        self.words: MutableSequence[int] | memoryview[int] = memoryview(memory)[:whole].cast(self._code)
 
     def restore(self) -> None:
-        """Take back what the crawls have erased."""
+        """Make the words such that crawls can erase them, and take back what they have erased."""
         whole = len(self._memory) // self._word * self._word
-        self.words = list(memoryview(self._memory)[:whole].cast("Q" if self._word == 8 else "I"))
+        self.words = array(self._code, self._memory[:whole])
 
     def places(self) -> Iterator[int]:
         """Every address at which a frame has room."""
@@ -174,7 +177,7 @@ class _Stack:
             if not base <= pointer < bottom - size:
                 break
             if erase:
-                words[at] = 0
+                words[at] = 0  # type: ignore[index]
             frame = pointer
             levels += 1
         return levels

@@ -95,3 +95,11 @@ def general_registers(context: Mapping[str, int]) -> dict[str, int]:
     pc, fp = ("rip", "rbp") if "rip" in context else ("eip", "ebp")
     found["savpc"], found["savfp"] = context.get(pc, 0), context.get(fp, 0)
     return found
+
+
+def context_registers(context: Mapping[str, int]) -> dict[str, int]:
+    """All registers of a vCPU context, named as the kernel names them: control registers and bases too."""
+    found = general_registers(context)
+    found["cr2"], found["cr3"] = context.get("cr2", 0), context.get("cr3", 0)
+    found["gsbase"], found["kgsbase"] = context.get("gs_base", 0), context.get("gs_base_user", 0)
+    return found

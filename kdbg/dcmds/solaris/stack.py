@@ -1,0 +1,268 @@
+"""Stacks: of the thread that the dump is about, from a frame pointer, and of a thread wherever its frames are found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from kdbg.dcmds.registry import OPTIONAL, REQUIRED, Call, View, dcmd, flag
+from kdbg.errors import CommandError, Error, ReadError, UsageError
+from kdbg.kernels.solaris.findstack import MOST_BYTES, Found, StackFinder
+from kdbg.kernels.solaris.stacks import Unwinder
+from kdbg.kernels.solaris.threads import FREE, SolarisThread, Threads
+from kdbg.kernels.solaris.walks import BrokenListError
+from kdbg.records import Frame
+
+if TYPE_CHECKING:
+    from kdbg.kernels.solaris.kernel import Solaris
+
+DEFAULT_ARGUMENTS = 6
+"""How many arguments of a frame are shown where no number is given (mdb's ``-o nargs``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFrame(Frame):
+    """A frame with how it is to be shown."""
+
+    with_pointer: bool = False
+    shown: int = DEFAULT_ARGUMENTS
+    """Arguments shown at most."""
+
+
+def frames_from(kernel: Solaris, fp: int, pc: int, with_pointer: bool, limit: int) -> Iterator[ShownFrame]:
+    """The frames from a frame pointer on, those with ``with_pointer`` as ``$C`` shows them."""
+    everything = with_pointer and kernel.bits == 64
+    for frame in kernel.part(Unwinder).frames(fp, pc):
+        shown = len(frame.arguments) if everything and limit else limit
+        yield ShownFrame(
+            frame.pc, frame.sp, frame.symbol, frame.offset, frame.module, frame.arguments, frame.note, with_pointer, shown
+        )
+
+
+def frame_text(record: ShownFrame, view: View, indent: str = "") -> str | None:
+    """A frame's line; the note at which a chain ends badly is written without a newline behind it, as mdb does."""
+    if not record.pc:
+        view.session.out.write(f"{indent}{record.sp:x} [{record.note}]")
+        return None
+    pointer = f"{record.sp:0{view.pointer_width}x} " if record.with_pointer else ""
+    arguments = ", ".join(f"{argument:x}" for argument in record.arguments[: record.shown])
+    return f"{indent}{pointer}{view.label(record.pc)}({arguments})"
+
+
+def argument_limit(call: Call, default: int) -> int:
+    """The number behind a command that limits arguments. Raises `UsageError`."""
+    if len(call.words) > 1:
+        raise UsageError("")
+    if not call.words:
+        return default
+    word = call.words[0]
+    if not isinstance(word, str):
+        return word
+    from kdbg.lang.options import to_number
+
+    return to_number(word, call.session.radix)
+
+
+def _stack(call: Call, with_pointer: bool) -> Iterator[ShownFrame]:
+    limit = argument_limit(call, DEFAULT_ARGUMENTS)
+    fp, pc = call.address, 0
+    if not call.explicit:
+        registers = call.target.registers()
+        fp = registers.get("rbp", registers.get("ebp", 0))
+        pc = registers.get("rip", registers.get("eip", 0))
+    return frames_from(call.kernel, fp, pc, with_pointer, limit)
+
+
+@dcmd("stack,$c", "show the stack", address=OPTIONAL, synopsis="[cnt]", words=None, needs=("kernel",), module="kernel",
+      text=frame_text, example="$c")  # fmt: skip
+def stack(call: Call) -> Iterator[ShownFrame]:
+    """Of the thread that the dump is about, or from a frame pointer on."""
+    return _stack(call, with_pointer=False)
+
+
+@dcmd("stackregs,$C", "show the stack with frame pointers", address=OPTIONAL, synopsis="[cnt]", words=None,
+      needs=("kernel",), module="kernel", text=frame_text, example="$C")  # fmt: skip
+def stackregs(call: Call) -> Iterator[ShownFrame]:
+    """As ``$c``, with the frame pointer before each frame."""
+    return _stack(call, with_pointer=True)
+
+
+# the stack of a thread
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadStack:
+    """A thread's stack, as far as one was found."""
+
+    address: int
+    """Of the thread."""
+    name: str
+    free: bool
+    sp: int
+    """Where the frames begin; 0 where none were found."""
+    pc: int
+    """The saved pc, where the saved stack pointer led to the frames; else 0."""
+    frames: tuple[ShownFrame, ...]
+    problem: str = ""
+    """Why there are no frames."""
+    candidates: tuple[tuple[int, int], ...] | None = None
+    """Where no chain reached the bottom: (frame pointer, frames) of those that looked like stacks."""
+    headed: bool = True
+    """Whether text begins with the line that tells the stack pointer."""
+
+
+def find_thread_stack(kernel: Solaris, address: int, verbose: bool = False, limit: int | None = None) -> ThreadStack:
+    """Find a thread's stack. ``verbose``: arguments are shown; ``limit``: as ``$c`` with that number.
+
+    Raises `CommandError` where there is no thread.
+    """
+    try:
+        found = kernel.part(StackFinder).find(address)
+    except ReadError:
+        raise CommandError(f"couldn't read kthread_t from {address:x}") from None
+    free = found.state == FREE
+    if found.failure:
+        candidates = None if found.problem else found.candidates
+        return ThreadStack(address, "", free, 0, 0, (), found.problem, candidates)
+    name = kernel.part(Threads).record(address).name
+    if limit is None:
+        frames = frames_from(kernel, found.sp, 0, True, DEFAULT_ARGUMENTS if verbose else 0)
+    else:
+        frames = frames_from(kernel, found.sp, 0, False, limit)
+    return ThreadStack(address, name, free, found.sp, _shown_pc(kernel, found), tuple(frames))
+
+
+def _shown_pc(kernel: Solaris, found: Found) -> int:
+    """The saved pc, which mdb keeps to itself on i386."""
+    return found.pc if kernel.bits == 64 else 0
+
+
+def thread_stack_text(record: ThreadStack, view: View, indent: str = "") -> str | None:
+    """The lines of ``::findstack``; a chain that ends badly leaves its last line unfinished."""
+    out = view.session.out
+    if record.problem:
+        view.session.warn(record.problem)
+        return None
+    if record.candidates is not None:
+        lines = [f"{indent}Possible stack pointers for thread {record.address:x}:"]
+        return "\n".join(lines + [f"{indent}  {fp:x} ({levels})" for fp, levels in record.candidates])
+    state = " (TS_FREE)" if record.free else ""
+    lines = [f"{indent}stack pointer for thread {record.address:x}{state} ({record.name}): {record.sp:x}"]
+    if record.pc:
+        lines.append(f"{indent}[ {record.sp:0{view.pointer_width}x} {view.label(record.pc)}() ]")
+    for frame in record.frames:
+        if not frame.pc:
+            out.write("\n".join([*lines, ""]))
+            return frame_text(frame, view, indent + "  ")
+        lines.append(str(frame_text(frame, view, indent + "  ")))
+    return "\n".join(lines)
+
+
+@dcmd("findstack", "find the stack of a thread", address=REQUIRED, synopsis="[-v]", words=None, needs=("kernel",),
+      options=[flag("v", "with arguments")], module="genunix", text=thread_stack_text, pipe=lambda record: None,
+      example="::walk thread | ::findstack -v")  # fmt: skip
+def findstack(call: Call) -> Iterator[ThreadStack]:
+    """The frames that are found; a further word is run as a command with the stack pointer as dot instead."""
+    found = find_thread_stack(call.kernel, call.address, verbose=call.options.v)
+    if found.problem or found.candidates is not None:
+        call.fail()
+        yield found
+        return
+    if len(call.words) > 1 or not all(isinstance(word, str) for word in call.words):
+        raise UsageError("")
+    call.session.dot = found.sp
+    if not call.words:
+        yield found
+        return
+    yield replace(found, frames=())
+    _run_indented(call, str(call.words[0]))
+
+
+def _run_indented(call: Call, command: str) -> None:
+    session = call.session
+    with session.captured() as sink:
+        session.execute(command)
+    for line in sink.text().splitlines():
+        session.out.write(f"  {line}\n")
+
+
+# threads that know an address
+
+
+@dataclass(frozen=True, slots=True)
+class StackSlot:
+    """A word on a thread's stack."""
+
+    address: int
+    """Of the thread."""
+    slot: int
+    text: str
+
+
+def stack_state(thread: SolarisThread, slot: int, panic_stack: tuple[int, int] | None = None) -> str:
+    """Where a slot lies as to the thread's stack pointer, in mdb's words."""
+    if thread.state == "free":
+        return " (inactive interrupt thread)"
+    if panic_stack is not None and panic_stack[0] <= thread.sp < panic_stack[1]:
+        return ""
+    if slot >= thread.sp:
+        return ""
+    return " (possibly below sp)" if thread.state == "onproc" else " (below sp)"
+
+
+def panic_stack_of(kernel: Solaris) -> tuple[int, int] | None:
+    """(start, end) of the stack on which the kernel panics, where it has one of its own."""
+    try:
+        symbol = kernel.symbol("panic_stack")
+    except Error:
+        return None
+    return symbol.address, symbol.address + symbol.size
+
+
+@dcmd("whatthread", "find the threads whose stacks hold an address", address=REQUIRED, synopsis="[-v]",
+      options=[flag("v", "each place, and where it lies as to the stack pointer")], needs=("kernel",), module="genunix",
+      example="ffffff01d6f09c00::whatthread -v")  # fmt: skip
+def whatthread(call: Call) -> Iterator[StackSlot]:
+    """Threads that have the address anywhere on their stacks."""
+    part: Threads = call.kernel.part(Threads)
+    word = call.kernel.bits // 8
+    pattern = (call.address & (1 << 8 * word) - 1).to_bytes(word, "little")
+    panic_stack = panic_stack_of(call.kernel)
+    try:
+        for address, thread in part.walk():
+            yield from _slots(call, part, address, thread, pattern, panic_stack)
+    except BrokenListError as broken:
+        call.warn(f"failed to read thread at {broken.address:x}: {broken.reason}")
+
+
+def _slots(
+    call: Call,
+    part: Threads,
+    address: int,
+    thread: dict[str, Any],
+    pattern: bytes,
+    panic_stack: tuple[int, int] | None,
+) -> Iterator[StackSlot]:
+    base, top = thread["stack_base"], thread["stack_top"]
+    if not base:
+        return
+    record = part.record(address, thread)
+    if not record.in_memory:
+        call.warn(f"thread {address:x}'s stack swapped out")
+        return
+    try:
+        memory = call.target.read(base, min(max(top - base, 0), MOST_BYTES))
+    except ReadError as error:
+        raise CommandError(f"couldn't read thread {address:x}'s stack at {base:x}: {error.reason}") from None
+    at = memory.find(pattern)
+    while at >= 0:
+        if at % len(pattern) == 0:
+            slot = base + at
+            if not call.options.v:
+                yield StackSlot(address, slot, f"{address:#x}")
+                return
+            yield StackSlot(
+                address, slot, f"{slot:x} in thread {address:x}'s stack{stack_state(record, slot, panic_stack)}"
+            )
+        at = memory.find(pattern, at + 1)
