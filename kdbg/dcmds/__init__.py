@@ -43,7 +43,9 @@ LANGUAGE: Table = {
 }
 """Dcmds of the language itself, for every target."""
 
-DUMP: Table = {}
+DUMP: Table = {
+    "kdbg.dcmds.pagetables": ("vatopfn", "vtop", "pfntomfn", "mfntopfn", "pte", "ptwalk", "ptescan"),
+}
 """Dcmds for every crash dump: page tables, contents of the file."""
 
 KERNELS = ("solaris", "linux")

@@ -1,0 +1,499 @@
+"""Dcmds on page tables and frames, for every dump: translations, entries, the whole of an address space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kdbg.dcmds.registry import (
+    NONE,
+    OPTIONAL,
+    REQUIRED,
+    REQUIRED_AFTER_OPTIONS,
+    Call,
+    Column,
+    Table,
+    View,
+    dcmd,
+    decimal,
+    number,
+    pointer,
+    text,
+    word,
+)
+from kdbg.errors import CommandError, Error, ReadError, Unmapped
+from kdbg.lang.errors import Abort, Silent
+from kdbg.lang.formats_numbers import digits
+from kdbg.records import Text
+from kdbg.vm.modes import NO_EXECUTE, flag_names
+from kdbg.vm.scan import FINDINGS, FindingCount, LeafCount, Scan
+
+if TYPE_CHECKING:
+    from kdbg.kernels.solaris.hat import Hats
+    from kdbg.vm.space import AddressSpace
+
+PAGE_SHIFT = 12
+PT_ADDRESS, PT_ADDRESS_LARGE = 0x000F_FFFF_FFFF_F000, 0x000F_FFFF_FFFF_E000
+VALID, WRITABLE, USER, WRITE_THROUGH, NO_CACHE, REFERENCED, MODIFIED, LARGE, GLOBAL = (1 << bit for bit in range(9))
+NO_SYNC, NO_CONSIST, PAT_LARGE = 0x200, 0x400, 0x1000
+"""Bits of an entry; the software bits are those of <vm/hat_pte.h>."""
+CACHING = ("wrback", "wrthru", "uncached", "uncached", "wrback", "wrthru", "wrcombine", "uncached")
+"""What the bits PAT, PCD and PWT mean as Solaris sets the page attribute table."""
+
+
+def _hats(call: Call) -> Hats | None:
+    """The kernel's own books of its page tables, where it is one that has them."""
+    kernel = call.target.kernel
+    if kernel is None or getattr(kernel, "family", "") != "solaris":
+        return None
+    from kdbg.kernels.solaris.hat import hats
+
+    return hats(kernel)
+
+
+def _space(call: Call) -> AddressSpace:
+    """The address space that -a names (a struct as), or the kernel's own."""
+    target: Any = call.target
+    if not call.options.a:
+        return target.space  # type: ignore[no-any-return]
+    kernel = target.require_kernel()
+    if not hasattr(kernel, "space_of_as"):
+        raise CommandError(f"-a: this kernel ({kernel.name}) has no struct as")
+    return kernel.space_of_as(call.options.a)  # type: ignore[no-any-return]
+
+
+# frames
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """A guest frame and the machine frame it has."""
+
+    pfn: int
+    mfn: int
+
+
+def _mfn_of(call: Call, pfn: int) -> int | None:
+    books = _hats(call)
+    if books is not None and books.has_frames:
+        return books.mfn_of(pfn)
+    image: Any = call.target.image  # type: ignore[attr-defined]
+    return image.pfn_to_mfn(pfn) if image.paravirtual else pfn
+
+
+def _pfn_of(call: Call, mfn: int) -> int | None:
+    books = _hats(call)
+    if books is not None and books.has_frames:
+        return books.pfn_of(mfn)
+    image: Any = call.target.image  # type: ignore[attr-defined]
+    return image.mfn_to_pfn(mfn) if image.paravirtual else mfn
+
+
+@dcmd(
+    "pfntomfn",
+    "give the machine frame of a guest frame",
+    address=REQUIRED,
+    missing="PFN missing",
+    words=None,
+    text=lambda record, view: digits(record.mfn, view.session.radix),
+    pipe=lambda record: record.mfn,
+    example="4a1::pfntomfn",
+    module="unix",
+)
+def pfntomfn(call: Call) -> Iterator[Frames]:
+    """The machine frame of the pfn; in a machine of its own it is the same."""
+    mfn = _mfn_of(call, call.address)
+    if mfn is None:
+        raise Abort(f"Invalid pfn {digits(call.address, call.session.radix)}")
+    yield Frames(call.address, mfn)
+
+
+@dcmd(
+    "mfntopfn",
+    "give the guest frame that has a machine frame",
+    address=REQUIRED,
+    missing="MFN missing",
+    words=None,
+    text=lambda record, view: digits(record.pfn, view.session.radix),
+    pipe=lambda record: record.pfn,
+    example="1324::mfntopfn",
+    module="unix",
+)
+def mfntopfn(call: Call) -> Iterator[Frames]:
+    """The first pfn that has the machine frame."""
+    pfn = _pfn_of(call, call.address)
+    if pfn is None:
+        raise CommandError(f"Invalid mfn {digits(call.address, call.session.radix)}")
+    yield Frames(pfn, call.address)
+
+
+# entries
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A page-table entry taken apart."""
+
+    entry: int
+    level: int
+    frame: int
+    machine: bool
+    """Whether it holds a machine frame."""
+    flags: tuple[str, ...]
+    caching: str | None
+    """How the page is cached, if not as usual."""
+    valid: bool
+
+
+def _entry_text(record: Entry, view: View) -> str:
+    radix = view.session.radix
+    frame = f"{'mfn' if record.machine else 'pfn'}=0x{digits(record.frame, radix)}"
+    words = f"pte=0x{digits(record.entry, radix)}: {frame} "
+    words += "".join(flag + " " for flag in record.flags)
+    return words + (record.caching or "") + ("" if record.valid else " !VALID ")
+
+
+def take_apart(entry: int, level: int, no_execute: int, global_bit: int, machine: bool) -> Entry:
+    """An entry of that level; ``no_execute``, ``global_bit``: the bits that the kernel uses for these, 0 for none."""
+    large = level > 0 and entry & LARGE
+    flags = (
+        (no_execute, "noexec"),
+        (NO_CONSIST, "noconsist"),
+        (NO_SYNC, "nosync"),
+        (global_bit, "global"),
+        (LARGE if level else 0, "largepage"),
+        (MODIFIED if level else 0, "mod"),
+        (REFERENCED if level else 0, "ref"),
+        (USER, "user"),
+        (WRITABLE, "write"),
+    )
+    attribute = entry & PAT_LARGE and large if level else entry & LARGE
+    index = (4 if attribute else 0) + (2 if entry & NO_CACHE else 0) + (1 if entry & WRITE_THROUGH else 0)
+    return Entry(
+        entry,
+        level,
+        (entry & (PT_ADDRESS_LARGE if large else PT_ADDRESS)) >> PAGE_SHIFT,
+        machine,
+        tuple(name for bit, name in flags if entry & bit),
+        CACHING[index] if index else None,
+        bool(entry & VALID),
+    )
+
+
+@dcmd(
+    "pte",
+    "take a page-table entry apart",
+    address=REQUIRED,
+    synopsis="[-l N]",
+    options=[number("l", "N", "the level of its table, 0 the lowest")],
+    text=_entry_text,
+    example="8000000001da8063::pte",
+    module="unix",
+)
+def pte(call: Call) -> Iterator[Entry]:
+    """The entry that the address is."""
+    level = call.options.l or 0
+    books = _hats(call)
+    target: Any = call.target
+    no_execute, global_bit, most = NO_EXECUTE, GLOBAL, max(len(target.space.mode.levels) - 1, 0)
+    machine = target.image.paravirtual
+    if books is not None:
+        if books.mmu is None:
+            raise Silent
+        no_execute, global_bit, most = books.mmu.pt_nx, books.mmu.pt_global, books.mmu.max_level
+        machine = books.paravirtual
+    if level > most:
+        raise CommandError(f"invalid level {level}")
+    if call.address:
+        yield take_apart(call.address, level, no_execute, global_bit, machine)
+
+
+# translations
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """An entry on the way of an address."""
+
+    level: int
+    entry: int
+    htable: int | None
+    """Address of the kernel's htable_t, where it has such; else ``frame`` names the table."""
+    frame: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an address leads."""
+
+    address: int
+    pfn: int
+    mfn: int | None
+    physical: int
+
+
+def _place_text(record: Any, view: View) -> str:
+    radix = view.session.radix
+    if isinstance(record, Level):
+        table = f"table=0x{record.frame:x}" if record.htable is None else f"htable=0x{record.htable:x}"
+        return f"\tlevel={record.level} {table} pte=0x{digits(record.entry, radix)}"
+    if isinstance(record, Place):
+        machine = "" if record.mfn is None else f" (mfn 0x{digits(record.mfn, radix)})"
+        return f"Virtual address 0x{record.address:x} maps pfn 0x{digits(record.pfn, radix)}{machine}"
+    return str(record.text)
+
+
+@dcmd(
+    "vatopfn",
+    "give the frame that an address leads to",
+    address=REQUIRED_AFTER_OPTIONS,
+    synopsis="[-a as]",
+    options=[number("a", "as", "in the address space of this struct as")],
+    text=_place_text,
+    pipe=lambda record: record.pfn if isinstance(record, Place) else None,
+    help="Each level's table and entry, the lowest first, then the frame. In a pipe: the pfn.",
+    example="fffffffffbc4b7f0::vatopfn",
+    module="unix",
+)
+def vatopfn(call: Call) -> Iterator[Level | Place | Text]:
+    """The way of the address through the page tables."""
+    books = _hats(call)
+    yield from _by_htables(call, books) if books is not None else _by_tables(call)
+
+
+def _by_htables(call: Call, books: Hats) -> Iterator[Level | Place | Text]:
+    if books.mmu is None:
+        raise Silent
+    leaf: tuple[int, int] | None = None
+    for step in books.path(call.address, call.options.a or 0):
+        yield Level(step.level, step.entry, step.htable)
+        if not step.entry & VALID:
+            yield Text(f"Address {call.address:x} is unmapped.")
+            raise Silent
+        leaf = leaf or (step.level, step.entry)
+    if leaf is None:
+        raise Silent
+    found = take_apart(leaf[1], leaf[0], 0, 0, books.paravirtual)
+    yield _placed(call, found.frame, leaf[0], books)
+
+
+def _placed(call: Call, frame: int, level: int, books: Hats) -> Place:
+    pfn = _pfn_of(call, frame) if books.paravirtual else frame
+    if pfn is None:
+        raise CommandError(f"Invalid mfn {digits(frame, call.session.radix)}")
+    offset = call.address & books.mmu.level_offset[level]
+    return Place(call.address, pfn, frame if books.paravirtual else None, (pfn << PAGE_SHIFT) + offset)
+
+
+def _by_tables(call: Call) -> Iterator[Level | Place | Text]:
+    """The same for kernels that keep no books: by the tables alone."""
+    space = _space(call)
+    walk = space.walk(call.address)
+    for step in reversed(walk.steps):
+        yield Level(step.level, step.entry, None, step.frame)
+    if walk.page_address is None:
+        yield Text(f"Address {call.address:x} is unmapped.")
+        raise Silent
+    found = space.translate(call.address)
+    if found.pfn is None or found.physical is None:
+        raise CommandError(f"Invalid mfn {walk.page_address >> PAGE_SHIFT:x}")
+    yield Place(call.address, found.pfn, found.mfn, found.physical)
+
+
+@dcmd(
+    "vtop",
+    "give the physical address that an address leads to",
+    address=OPTIONAL,
+    synopsis="[-a as]",
+    options=[number("a", "as", "in the address space of this struct as")],
+    text=lambda record, view: record.text
+    if isinstance(record, Text)
+    else f"virtual {digits(record.address, view.session.radix)} mapped to physical "
+    f"{digits(record.physical, view.session.radix)}",
+    pipe=lambda record: getattr(record, "physical", None),
+    example="fffffffffbc4b7f0::vtop",
+    module="mdb",
+)
+def vtop(call: Call) -> Iterator[Place | Text]:
+    """The guest-physical address."""
+    try:
+        found = _space(call).translate(call.address)
+        if found.physical is not None and found.pfn is not None:
+            yield Place(call.address, found.pfn, found.mfn, found.physical)
+            return
+    except ReadError:
+        pass
+    books = _hats(call)
+    path = books.path(call.address, call.options.a or 0) if books is not None else ()
+    if any(not step.entry & VALID for step in path):
+        yield Text(f"Address {call.address:x} is unmapped.")
+    raise CommandError("failed to get physical mapping: no mapping for address")
+
+
+# our own
+
+
+@dataclass(frozen=True, slots=True)
+class TableStep:
+    """One table on the way of an address."""
+
+    level: int
+    name: str
+    """Of the level: pml4, pdpt, pd, pt."""
+    frame: int
+    """Of the table, as page tables hold frames."""
+    pfn: int | None
+    """Of the table, in the guest's count; None where no page of it has the frame."""
+    index: int
+    entry: int
+    flags: tuple[str, ...]
+
+
+_STEPS = Table(
+    (
+        decimal("LEVEL", "level", 5, left=True),
+        text("TABLE", "name", 5),
+        Column("FRAME", lambda step, _: f"{step.frame:x}", 12),
+        Column("PFN", lambda step, _: "-" if step.pfn is None else f"{step.pfn:x}", 10),
+        Column("INDEX", lambda step, _: f"{step.index:x}", 5),
+        Column("ENTRY", lambda step, _: f"{step.entry:016x}", 16),
+        Column("FLAGS", lambda step, _: " ".join(step.flags), 0, left=True),
+    )
+)
+
+
+def _step_text(record: Any, view: View) -> str:
+    return str(record.text) if isinstance(record, Text) else _STEPS.row(record, view)
+
+
+@dcmd(
+    "ptwalk",
+    "walk the page tables for an address",
+    address=REQUIRED,
+    synopsis="[-a as]",
+    options=[number("a", "as", "in the address space of this struct as")],
+    heading=lambda _, view: _STEPS.heading(view),
+    text=_step_text,
+    help="Every level's table, the entry in it and the entry's flags by name, from the top down to where it ends.",
+    example="fffffffffbc4b7f0::ptwalk",
+    module="kdbg",
+)
+def ptwalk(call: Call) -> Iterator[TableStep | Text]:
+    """The tables on the way of the address, and where it leads or why it ends."""
+    space = _space(call)
+    image, mode = space.image, space.mode
+    walk = space.walk(call.address)
+    for step in walk.steps:
+        pfn = image.mfn_to_pfn(step.frame) if image.paravirtual else step.frame
+        flags = tuple(flag_names(mode, step.entry & ~mode.frame_mask))
+        yield TableStep(step.level, mode.levels[step.level].name, step.frame, pfn, step.index, step.entry, flags)
+    try:
+        found = space.translate(call.address)
+    except Unmapped:
+        yield Text(f"{call.address:x} is not mapped: {walk.ended}")
+        return
+    machine = "" if found.mfn is None else f"mfn {found.mfn:x}, "
+    guest = "no page of the guest" if found.pfn is None else f"pfn {found.pfn:x}"
+    place = "" if found.physical is None else f", physical {found.physical:x}"
+    missing = f"; {found.missing}" if found.missing else ""
+    yield Text(f"{call.address:x} is in a page of {_size(found.page_size)}: {machine}{guest}{place}{missing}")
+
+
+def _size(size: int) -> str:
+    for unit, name in ((1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")):
+        if size >= unit:
+            return f"{size // unit}{name}"
+    return str(size)
+
+
+_COUNTS = Table(
+    (
+        decimal("LEAVES", "count", 10),
+        Column("SIZE", lambda row, _: _size(row.page_size), 4),
+        Column("AT", lambda row, _: "kernel" if row.kernel else "user", 6, left=True),
+        Column("FLAGS", lambda row, _: " ".join(row.flags), 0, left=True),
+    )
+)
+
+_LEAVES = Table(
+    (
+        pointer("VA", "va"),
+        Column("PFN", lambda leaf, _: "-" if leaf.pfn is None else f"{leaf.pfn:x}", 10),
+        Column("MFN", lambda leaf, _: "-" if leaf.mfn is None else f"{leaf.mfn:x}", 10),
+        Column("SIZE", lambda leaf, _: _size(leaf.page_size), 4),
+        Column("ENTRY", lambda leaf, _: f"{leaf.entry:016x}", 16),
+        Column("FLAGS", lambda leaf, _: " ".join(leaf.flags), 0, left=True),
+    )
+)
+
+
+def _scan_text(record: Any, view: View) -> str:
+    if isinstance(record, FindingCount):
+        return f"{record.count:10d} {record.finding}"
+    return _COUNTS.row(record, view) if isinstance(record, LeafCount) else _LEAVES.row(record, view)
+
+
+def _scan_heading(call: Call, view: View) -> str:
+    finding = call.options.l
+    if finding is None:
+        return _COUNTS.heading(view)
+    lines = []
+    if finding == "user-not-global":
+        image = call.target.image  # type: ignore[attr-defined]
+        wrong = image.paravirtual and call.target.bits == 64
+        lines.append(
+            "wrong here: in a 64-bit paravirtual guest every user leaf has the global bit"
+            if wrong
+            else "usual here: only a 64-bit paravirtual guest's user leaves have the global bit"
+        )
+    return "\n".join([*lines, _LEAVES.heading(view)])
+
+
+@dcmd(
+    "ptescan",
+    "count the leaves of an address space by their bits",
+    address=NONE,
+    synopsis="[-p pid] [-l finding]",
+    options=[
+        number("p", "pid", "of this process, not the kernel"),
+        word("l", "finding", "list the leaves of a finding"),
+    ],
+    heading=_scan_heading,
+    text=_scan_text,
+    pipe=lambda record: getattr(record, "va", None),
+    help="All present leaves are counted, whatever their size, and what looks wrong among them: -l lists that.\n"
+    "kernel-user: at a kernel address, and user mode may use it (and Xen did not make it so itself);\n"
+    "user-not-global: at a user address without the global bit, wrong in a 64-bit paravirtual guest only;\n"
+    "writable-text: program text of the kernel that may be written.",
+    example="::ptescan -l kernel-user",
+    module="kdbg",
+)
+def ptescan(call: Call) -> Iterator[Any]:
+    """Counts, or the leaves of a finding."""
+    options = call.options
+    target: Any = call.target
+    if options.l is not None and options.l not in FINDINGS:
+        raise CommandError(f"unknown finding {options.l}: there are {', '.join(FINDINGS)}")
+    space = target.space if options.p is None else target.space_for(process=options.p)
+    scan = Scan(space, target.bits, _kernel_base(target), _texts(target))
+    yield from scan.counts() if options.l is None else scan.find(options.l)
+
+
+def _kernel_base(target: Any) -> int | None:
+    """Where a 32-bit kernel's addresses begin, if it tells."""
+    if target.bits == 64 or getattr(target.kernel, "family", "") != "solaris":
+        return None
+    try:
+        return int(target.kernel.word_at("kernelbase"))
+    except Error:
+        return None
+
+
+def _texts(target: Any) -> list[tuple[int, int]]:
+    if target.kernel is None:
+        return []
+    try:
+        return [(module.base, module.base + module.size) for module in target.modules() if module.size]
+    except Error:
+        return []
