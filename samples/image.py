@@ -237,7 +237,7 @@ class KernelImage:
         for module in self.modules.values():
             module.text_end = place(module.functions, module.text, self.bits)
         for module in self.modules.values():
-            self.space.ensure(module.text, max(module.text_end - module.text, 16))
+            self.space.ensure(module.text, max(module.text_end - module.text, 16), self.flags & ~Bit.WRITE)
             for function in module.functions:
                 self.space.write(function.address, function.assemble(self.bits))
                 symbol = Symbol(function.name, function.address, function.size, module.name, True, function.local,

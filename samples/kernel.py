@@ -38,6 +38,8 @@ FUNCTIONS = (
     ("kmem_slab_alloc", "genunix", 2),
     ("thread_create", "genunix", 8),
     ("fsflush", "genunix", 0),
+    ("lbolt_bootstrap", "genunix", 0),
+    ("lbolt_event_driven", "genunix", 0),
 )
 """Functions that every kernel here has, besides those of planned stacks and handlers."""
 
@@ -148,8 +150,11 @@ CACHES = (
 """kmem caches that hold the kernel's own structures."""
 
 
-def make_variables(image: KernelImage, node: str, version: str) -> None:
-    """All variables, with the values that do not depend on anything else."""
+def make_variables(image: KernelImage, node: str, version: str, cpus: int) -> None:
+    """All variables, with the values that do not depend on anything else.
+
+    ``max_ncpus`` counts the entries of a cache's ``cache_cpu``.
+    """
     for module, name, ctype in VARIABLES:
         image.variable(module, name, ctype)
     uts = image.structure("struct utsname", image.symbols["utsname"].address)
@@ -158,7 +163,7 @@ def make_variables(image: KernelImage, node: str, version: str) -> None:
     values = {
         "kernelbase": image.map.kernelbase, "_kernelbase": image.map.kernelbase, "_userlimit": image.map.user_limit,
         "_pagesize": PAGE, "_pageshift": 12, "_pageoffset": PAGE - 1, "_pagemask": -PAGE,
-        "_ncpu": 256 if image.bits == 64 else 32, "max_ncpus": 256 if image.bits == 64 else 32,
+        "_ncpu": 256 if image.bits == 64 else 32, "max_ncpus": cpus,
         "nsec_per_tick": NSEC_PER_TICK, "kmem_ready": 1, "vmem_seg_size": image.layout.sizeof("vmem_seg_t"),
     }  # fmt: skip
     for name, value in values.items():

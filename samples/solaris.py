@@ -261,7 +261,7 @@ class _Build:
         """Build."""
         image, plan = self.image, self.plan
         self._modules()
-        kernel.make_variables(image, plan.node, "onnv-builder")
+        kernel.make_variables(image, plan.node, "onnv-builder", plan.cpus)
         self._code()
         kernel.make_mmu(image)
         caches = kernel.make_caches(image, plan.cpus)
@@ -308,6 +308,7 @@ class _Build:
         image.functions["kmem_alloc"].calls(image.functions["kmem_cache_alloc"])
         image.functions["thread_create"].calls(image.functions["kmem_alloc"])
         image.place_code()
+        image.set("lbolt_hybrid", image.functions["lbolt_event_driven"].address)
 
     def _population(self, caches: dict[str, Cache]) -> Population:
         image = self.image
