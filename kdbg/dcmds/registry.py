@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kdbg.errors import CommandError
+
 if TYPE_CHECKING:
     from kdbg.lang.session import Session
     from kdbg.target import Target
@@ -346,7 +348,7 @@ class Walk:
         self.session.warn(message)
 
 
-class WalkError(Exception):
+class WalkError(CommandError):
     """A walk that cannot begin: its text is shown, then that the walk could not be initialised.
 
     An error in a later step is told by `Walk.warn`, and the walk ends.

@@ -27,6 +27,16 @@ COMMANDS = (
 )  # fmt: skip
 """Commands of the language; one that does not exist here gives an error like any other."""
 
+
+
+class StrictSession(Session):
+    """A session that hides no bug of a dcmd behind a message."""
+
+    def internal_error(self, name: str, error: Exception) -> None:
+        """What a person would see as an internal error is a failure here."""
+        raise error
+
+
 Mutation = Callable[[random.Random, bytearray], None]
 
 
@@ -137,7 +147,7 @@ def questions(target: Dump) -> Iterator[Callable[[], object]]:
     yield lambda: target.read(target.symbol("p0").address, 4096)
     yield lambda: target.value("p0").p_user.u_comm.string()
     yield lambda: target.translate(0x8050000, process=565)
-    session = Session(target, ListSink(), ListSink())
+    session = StrictSession(target, ListSink(), ListSink())
     for command in COMMANDS:
         yield lambda command=command: session.execute(command)  # type: ignore[misc]
     for name in ("p0", "cpus", "kas"):
@@ -145,7 +155,10 @@ def questions(target: Dump) -> Iterator[Callable[[], object]]:
 
 
 def ask(path: Path) -> int:
-    """Open a core and ask it everything; the number of questions that had an answer. Only kdbg's own errors are caught."""
+    """Open a core and ask it everything; the number of questions that had an answer.
+
+    Only kdbg's own errors are caught.
+    """
     answered = 0
     try:
         with kdbg.open(path) as target:
