@@ -1,27 +1,100 @@
-"""The command line: ``kdbg [options] [file ...]``."""
+"""The command line: ``kdbg [options] [file ...]``, ``kdbg info file``. Each way imports what it needs when it needs it."""
 
 from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
-from kdbg.errors import Error
+if TYPE_CHECKING:
+    from kdbg.repl.arguments import Arguments
+
+FAILED, WRONG_USAGE = 1, 2
+"""Exit statuses: the target cannot be opened, or a command failed under ``-e`` or ``--strict``; wrong usage."""
+
+MODES = ("info", "slim", "convert")
+"""Commands of their own where they are the first word; ``./info`` is a file."""
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(words: list[str] | None = None) -> int:
     """Run kdbg; the exit status."""
-    from kdbg.repl.batch import run
-
-    words = sys.argv[1:] if arguments is None else arguments
+    words = sys.argv[1:] if words is None else words
     try:
-        status = run(words)
+        return _mode(words[0], words[1:]) if words and words[0] in MODES else _session(words)
     except BrokenPipeError:
+        # Nobody reads any more: that is no error, and the interpreter is not to try again when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
+        return FAILED
+    except KeyboardInterrupt:
+        return 128 + 2
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"kdbg: {text}\n")
+
+
+def _mode(mode: str, words: list[str]) -> int:
+    from kdbg.errors import Error
+    from kdbg.repl.batch import not_built, show_info
+
+    try:
+        if mode != "info":
+            return not_built(mode)
+        if len(words) != 1:
+            _say("info: one file")
+            return WRONG_USAGE
+        return show_info(words[0])
     except Error as error:
-        sys.stderr.write(f"kdbg: {error}\n")
-        return 1
-    return status
+        _say(str(error))
+        return FAILED
+    except OSError as error:
+        _say(f"failed to open {error.filename}: {error.strerror}")
+        return FAILED
+
+
+def _session(words: list[str]) -> int:
+    from kdbg.lang.session import Session
+    from kdbg.repl.arguments import USAGE, ArgumentError, parse
+    from kdbg.repl.batch import make_session, run
+    from kdbg.repl.opening import OpenError
+
+    try:
+        arguments = parse(words)
+        if "help" in arguments:
+            sys.stdout.write(USAGE)
+            return 0
+        if "version" in arguments:
+            from kdbg import __version__
+
+            sys.stdout.write(f"kdbg {__version__}\n")
+            return 0
+        if _wants_prompt(arguments):
+            return _interactive(arguments)
+        session = make_session(arguments, Session)
+        with session.target:
+            return run(session, arguments)
+    except ArgumentError as error:
+        _say(str(error))
+        if error.usage:
+            sys.stderr.write(USAGE)
+        return WRONG_USAGE
+    except OpenError as error:
+        _say(str(error))
+        return FAILED
+
+
+def _wants_prompt(arguments: Arguments) -> bool:
+    return not arguments.texts and arguments.script is None and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _interactive(arguments: Arguments) -> int:
+    from kdbg.repl.batch import make_session
+    from kdbg.repl.prompt import interact
+    from kdbg.repl.terminal import TerminalSession
+
+    session = make_session(arguments, TerminalSession)
+    with session.target:
+        return interact(session, "S" not in arguments and "safe" not in arguments)
 
 
 if __name__ == "__main__":

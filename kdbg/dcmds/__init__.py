@@ -48,6 +48,11 @@ DUMP: Table = {
 }
 """Dcmds for every crash dump: page tables, contents of the file."""
 
+MACHINE: Table = {
+    "kdbg.dcmds.machine": ("status", "cpuregs", "cpustack", "regs", "$r", "$?", "stack", "$c", "stackregs", "$C"),
+}
+"""Dcmds for dumps with no kernel that kdbg knows."""
+
 KERNELS = ("solaris", "linux")
 """Kernels with a package ``kdbg.dcmds.<kernel>``, which has tables ``DCMDS`` and ``WALKERS``."""
 
@@ -64,8 +69,12 @@ def tables(target: Target, attribute: str) -> Iterator[Table]:
         yield LANGUAGE
         if target.kind == "dump":
             yield DUMP
-    if target.kind == "dump" and (package := _kernel_package(target)) is not None:
-        yield getattr(package, attribute, {})
+    if target.kind == "dump":
+        package = _kernel_package(target)
+        if package is not None:
+            yield getattr(package, attribute, {})
+        elif attribute == "DCMDS":
+            yield MACHINE
 
 
 def _declared(module: ModuleType, attribute: str) -> Iterator[Any]:
@@ -88,8 +97,20 @@ def find_dcmd(name: str, target: Target) -> Dcmd:
     """The dcmd of that name for that target. Raises `CommandError` with the language's reason."""
     found: Dcmd | None = _find(name, target, "dcmds")
     if found is None:
-        raise _unknown(UNKNOWN_DCMD)
+        raise _unknown(_for_another_kernel(name, target, "DCMDS") or UNKNOWN_DCMD)
     return found
+
+
+def _for_another_kernel(name: str, target: Target, attribute: str) -> str | None:
+    """What is wrong with a name that belongs to another kernel than the dump's; mdb's reason where the dump is Solaris'."""
+    if target.kind != "dump" or getattr(target.kernel, "family", "") == "solaris":
+        return None
+    here = target.kernel.describe() if target.kernel is not None else "no kernel that kdbg knows"
+    for kernel in KERNELS:
+        table = getattr(importlib.import_module(f"kdbg.dcmds.{kernel}"), attribute, {})
+        if any(name in names for names in table.values()):
+            return f"it is for {kernel.capitalize()} kernels, and the dump holds {here}"
+    return None
 
 
 def find_walker(name: str, target: Target) -> Walker:
@@ -99,7 +120,7 @@ def find_walker(name: str, target: Target) -> Walker:
         dynamic = getattr(package, "find_walker", None)
         found = dynamic(name, target) if dynamic is not None else None
     if found is None:
-        raise _unknown(UNKNOWN_WALKER)
+        raise _unknown(_for_another_kernel(name, target, "WALKERS") or UNKNOWN_WALKER)
     return found
 
 

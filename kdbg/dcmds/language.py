@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kdbg.dcmds.registry import NONE, OPTIONAL, Call, View, Walk, WalkError, Word, dcmd
+from kdbg.dcmds.registry import NONE, Call, View, Walk, WalkError, Word, dcmd
 from kdbg.errors import CommandError, UsageError
 from kdbg.lang.errors import Abort
 from kdbg.lang.formats_numbers import digits, prefixed
@@ -53,7 +53,7 @@ def grep(call: Call) -> Iterator[Address]:
         yield Address(call.address)
 
 
-@dcmd("eval", "run a text of the language", address=OPTIONAL, synopsis="command", words=None)
+@dcmd("eval", "run a text of the language", bare=True, synopsis="command", words=None)
 def eval_(call: Call) -> None:
     """Run the text."""
     _evaluate(call)
@@ -62,6 +62,7 @@ def eval_(call: Call) -> None:
 @dcmd(
     "head",
     "pass on the first addresses of a pipe",
+    bare=True,
     synopsis="-num|-n num",
     words=None,
     help="Takes what a pipe brings and passes on, or shows, the first ones: 10, or as many as told, in decimal.",

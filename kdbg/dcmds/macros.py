@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from kdbg.dcmds.registry import NONE, OPTIONAL, Call, dcmd
+from kdbg.dcmds.registry import NONE, Call, dcmd
 from kdbg.errors import TypeNotFound, UsageError
 from kdbg.lang.errors import ABORTED, Abort
 from kdbg.lang.source import FileSource
@@ -55,7 +55,7 @@ ALIASES = {
 """Names of adb's macros and the commands that mdb runs for them (mdb_macalias.c)."""
 
 
-@dcmd("$<<", "read commands from a macro file, then go on", synopsis="macro-name", words=None, help=_HELP)
+@dcmd("$<<", "read commands from a macro file, then go on", bare=True, synopsis="macro-name", words=None, help=_HELP)
 def source(call: Call) -> None:
     """Run a macro file within the input at hand."""
     if len(call.words) != 1 or not isinstance(call.words[0], str):
@@ -72,7 +72,7 @@ def source(call: Call) -> None:
         found.close()
 
 
-@dcmd("$<", "read commands from a macro file instead", synopsis="macro-name", words=None, help=_HELP)
+@dcmd("$<", "read commands from a macro file instead", bare=True, synopsis="macro-name", words=None, help=_HELP)
 def replace(call: Call) -> None:
     """Run a macro file in place of the one at hand; without a name, end that one."""
     session = call.session

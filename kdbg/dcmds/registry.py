@@ -279,6 +279,8 @@ class Dcmd:
     address: Need = OPTIONAL
     synopsis: str = ""
     """Options and words as the usage line shows them."""
+    bare: bool = False
+    """Whether the usage line does not mention the address, although one is taken: so it is for some of mdb's."""
     options: tuple[Option, ...] = ()
     words: int | None = 0
     """How many words may follow; None: any number."""

@@ -171,7 +171,7 @@ def _list(out: Output, label: str, words: list[list[str]]) -> None:
         out.unindent_by(LABEL + 1)
 
 
-@dcmd("$W", "open the target's file for writing")
+@dcmd("$W", "open the target's file for writing", bare=True)
 def reopen(call: Call) -> None:
     """Open the file again for writing."""
     open_for_writing(call, True)

@@ -44,7 +44,7 @@ _PLAIN_WORD = re.compile(r"[^ \t\n;!|\"'$]+")
 _STRING = re.compile(r'"(?:[^"\\\n]|\\[^\n])*')
 _SHELL_TEXT = re.compile(r"[^;\n]+")
 _DECIMAL = re.compile(r"[0-9]+")
-_CAST = re.compile(r"/([a-zA-Z0-9]?)(/?)")
+_CAST = re.compile(r"/(?:([a-zA-Z0-9])(/?))?")
 _OLD_COMMAND = re.compile(r"[?%@A-Z^_`a-z]")
 
 _SIZES = {"c": 1, "1": 1, "s": 2, "2": 2, "i": 4, "4": 4, "l": 8, "8": 8}

@@ -21,7 +21,7 @@ from kdbg.lang.output import FileSink, ListSink, Output, Sink
 from kdbg.lang.parser import Parser
 from kdbg.lang.pipeline import Command, Pipe, RecordPresenter, TextPresenter, call, invoke
 from kdbg.lang.settings import Settings
-from kdbg.lang.source import PipeSource, Source, StringSource
+from kdbg.lang.source import PipeSource, Source, StandardInput, StringSource
 from kdbg.lang.variables import MASK, Variable, Variables
 from kdbg.records import Text
 from kdbg.symbols.table import Symbol
@@ -81,19 +81,37 @@ class Session:
         self.structured: Structured | None = None
         """Where records go when they are not shown as text."""
         self.interrupted = False
+        self._hidden = 1
         self.variables = Variables()
         self._define_variables()
 
     def _define_variables(self) -> None:
-        dot = Variable(".", persistent=True, fetch=lambda: self.dot, store=self._set_dot)
-        self.variables.add(dot)
-        for name in "0129bdemt_":
-            self.variables.add(Variable(name, persistent=True))
-        self._last_value = self.variables.define("0")
+        self.variables.add(Variable(".", persistent=True, fetch=lambda: self.dot, store=self._set_dot))
+        self._last_value = self.variables.add(Variable("0", persistent=True))
+        previous = Variable("2", persistent=True)
+        offset_ = Variable("1", persistent=True, before=lambda old: previous.set(old))
+        for variable in (offset_, previous, Variable("9", persistent=True)):
+            self.variables.add(variable)
+        self.variables.add(
+            Variable("_", persistent=True, fetch=lambda: int(not self.settings.symbols) and self._hidden, store=self._hide)
+        )
         self.variables.add(Variable("hits", persistent=True))
         self.variables.add(Variable("thread", persistent=True, read_only=True))
-        for name, value in {**getattr(self.target, "reserved", dict)()}.items():
-            self.variables.define(name, value)
+        self.variables.define_later(self._define_target_variables)
+
+    def _define_target_variables(self) -> None:
+        """Variables that the target gives, defined when they are first asked for: registers, sizes."""
+        target = self.target
+        sizes: dict[str, int] = getattr(target, "reserved", dict)()
+        for name in "bdemt":
+            self.variables.add(Variable(name, sizes.get(name, 0), persistent=True))
+        for name, value in reversed(target.registers().items()):
+            if name not in self.variables:
+                self.variables.add(Variable(name, value, persistent=True, read_only=target.kind == "dump"))
+
+    def _hide(self, value: int) -> None:
+        self.settings.symbols = not value
+        self._hidden = value
 
     def _set_dot(self, value: int) -> None:
         self.dot = value
@@ -353,9 +371,15 @@ class Session:
         """Have the log get what is read and written from here on."""
         if self.log is not None:
             self.log.enabled = True
+            if isinstance(self.source, StandardInput):
+                self.source.log = self._log_typed
             for sink in (self._output, self.error_output.sink):
                 if isinstance(sink, FileSink):
                     sink.log = self.log.written
+
+    def _log_typed(self, text: str) -> None:
+        if self.log is not None:
+            self.log.typed(text, self.settings.prompt)
 
     def apply_settings(self) -> None:
         """Do what changed settings ask for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -43,8 +44,10 @@ class Settings:
     """Characters of an array that are shown; None: all."""
     prompt: str = DEFAULT_PROMPT
     terminal: str = ""
-    macro_path: list[str] = field(default_factory=list)
-    module_path: list[str] = field(default_factory=list)
+    macro_path: list[str] = field(default_factory=lambda: ["/usr/lib/adb"])
+    """Where macro files are looked for; by default where illumos keeps adb's."""
+    module_path: list[str] = field(default_factory=lambda: [os.path.dirname(os.path.dirname(__file__)) + "/dcmds"])
+    """Where modules are looked for; by default our own dcmds."""
     safe: bool = False
     """No shell, no writes, no loading of files."""
 

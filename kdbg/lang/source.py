@@ -150,24 +150,29 @@ class StandardInput(Source):
         self._descriptor = descriptor
         self._idle = idle
         self._regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        self._rest = b""
+        self._chunk = b""
+        self._at = 0
+        self.log: Callable[[str], None] | None = None
+        """What gets all that is read, too."""
 
     def next_line(self) -> str:
         """Read a line."""
-        line = self._line_of_file() if self._regular else self._line_of_pipe()
-        return line.decode("latin-1")
+        line = (self._line_of_file() if self._regular else self._line_of_pipe()).decode("latin-1")
+        if self.log is not None:
+            self.log(line)
+        return line
 
     def _line_of_file(self) -> bytes:
         while True:
-            end = self._rest.find(b"\n") + 1
+            start, end = self._at, self._chunk.find(b"\n", self._at) + 1
             if end:
-                line, self._rest = self._rest[:end], self._rest[end:]
-                return line
+                self._at = end
+                return self._chunk[start:end]
             chunk = os.read(self._descriptor, CHUNK)
+            self._chunk, self._at = self._chunk[start:] + chunk, 0
             if not chunk:
-                line, self._rest = self._rest, b""
+                line, self._chunk = self._chunk, b""
                 return line
-            self._rest += chunk
 
     def _line_of_pipe(self) -> bytes:
         if self._idle is not None:
@@ -183,5 +188,5 @@ class StandardInput(Source):
     def before_child(self) -> None:
         """Put the file's position where the language is."""
         if self._regular:
-            os.lseek(self._descriptor, -len(self._rest), os.SEEK_CUR)
-            self._rest = b""
+            os.lseek(self._descriptor, self._at - len(self._chunk), os.SEEK_CUR)
+            self._chunk, self._at = b"", 0

@@ -9,6 +9,9 @@ MASK = (1 << 64) - 1
 NAME_LIMIT = 30
 """Characters of a name at most."""
 
+RESERVED = 1000
+"""Variables that may be defined late."""
+
 _BUCKETS = 211
 
 _BAD = frozenset("#%^&*-+=,:$/\\?<>;|!`'\"[]\n\t() {}")
@@ -22,7 +25,7 @@ def bad_character(name: str) -> str | None:
 class Variable:
     """A name with a 64-bit value."""
 
-    __slots__ = ("fetch", "name", "persistent", "read_only", "store", "tagged", "value")
+    __slots__ = ("before", "fetch", "name", "persistent", "read_only", "store", "tagged", "value")
 
     def __init__(
         self,
@@ -32,6 +35,7 @@ class Variable:
         read_only: bool = False,
         fetch: Callable[[], int] | None = None,
         store: Callable[[int], None] | None = None,
+        before: Callable[[int], None] | None = None,
     ) -> None:
         self.name = name
         self.value = value
@@ -44,6 +48,8 @@ class Variable:
         """Where the value comes from, if not from here."""
         self.store = store
         """What is to be done when it is assigned to, if not to keep the value."""
+        self.before = before
+        """What gets the old value when a new one comes."""
 
     def get(self) -> int:
         """The value."""
@@ -51,6 +57,8 @@ class Variable:
 
     def set(self, value: int) -> None:
         """Assign, whatever the flags say."""
+        if self.before is not None:
+            self.before(self.value)
         if self.store is not None:
             self.store(value & MASK)
         else:
@@ -76,13 +84,32 @@ class Variables:
         self._by_name: dict[str, Variable] = {}
         self._age = 0
         self._order: dict[str, tuple[int, int]] = {}
+        self._late: Callable[[], None] | None = None
+        self._late_age = 0
 
     def __contains__(self, name: str) -> bool:
         return name in self._by_name
 
     def get(self, name: str) -> Variable | None:
         """The variable of that name, or None."""
-        return self._by_name.get(name)
+        found = self._by_name.get(name)
+        if found is None and self._late is not None:
+            self._define_late()
+            found = self._by_name.get(name)
+        return found
+
+    def define_later(self, define: Callable[[], None]) -> None:
+        """Have more variables defined when a name is not found or all are asked for; they count as defined now."""
+        self._late, self._late_age = define, self._age
+        self._age += RESERVED
+
+    def _define_late(self) -> None:
+        if self._late is None:
+            return
+        late, self._late = self._late, None
+        age, self._age = self._age, self._late_age
+        late()
+        self._age = age
 
     def add(self, variable: Variable) -> Variable:
         """Define a variable; one of the same name goes."""
@@ -93,7 +120,7 @@ class Variables:
 
     def define(self, name: str, value: int = 0) -> Variable:
         """The variable of that name, made if there is none, with that value."""
-        found = self._by_name.get(name)
+        found = self.get(name)
         if found is None:
             return self.add(Variable(name, value & MASK))
         found.set(value)
@@ -106,5 +133,6 @@ class Variables:
 
     def __iter__(self) -> Iterator[Variable]:
         """In mdb's order: by bucket, the newest first within one."""
+        self._define_late()
         for name in sorted(self._by_name, key=self._order.__getitem__):
             yield self._by_name[name]

@@ -1,41 +1,105 @@
-"""Sessions without a terminal: standard input, a string, a script."""
+"""Sessions without a terminal: standard input, a string, a script. Their exit status is mdb's, or that of ``--strict``."""
 
 from __future__ import annotations
 
-from kdbg.lang.errors import Quit
+import os
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from kdbg.errors import CommandError
+from kdbg.lang.errors import OK, Quit
 from kdbg.lang.session import Session
-from kdbg.lang.source import Source, StandardInput, StringSource
-from kdbg.target import Nothing, Target
+from kdbg.lang.source import FileSource, Source, StandardInput, StringSource
+from kdbg.repl.arguments import Arguments
+from kdbg.repl.opening import OpenError
+from kdbg.target import Target
 
 
-def open_target(words: list[str]) -> Target:
-    """Open the files of the command line."""
-    if not words:
-        return Nothing("")
-    with open(words[0], "rb") as stream:
-        head = stream.read(4)
-    if head == b"\x7fELF":
-        from kdbg.objectfile import ObjectFile
-
-        return ObjectFile(words[0])
-    from kdbg.rawfile import RawFile
-
-    return RawFile(words[0])
+S = TypeVar("S", bound=Session)
 
 
-def run(words: list[str]) -> int:
-    """Run a session as the command line says; the exit status."""
-    text = None
-    if "-e" in words:
-        at = words.index("-e")
-        text = words[at + 1]
-        del words[at : at + 2]
-    session = Session(open_target([word for word in words if not word.startswith("-")]))
-    source: Source = StringSource(text) if text is not None else StandardInput(0, session.flush)
+def make_session(arguments: Arguments, kind: Callable[[Target], S]) -> S:
+    """Open the target and make the session that the command line asks for. Raises as `open_target`."""
+    from kdbg.repl.opening import open_target
+
+    session = kind(open_target(arguments))
+    session.settings = arguments.settings
+    session.settings.safe = "safe" in arguments
+    session.apply_settings()
+    for warning in arguments.warnings:
+        session.warn(warning)
+    if arguments.disassembler is not None:
+        _select_disassembler(session, arguments.disassembler)
+    if arguments.format != "text":
+        session.structure(arguments.format)
+    return session
+
+
+def _select_disassembler(session: Session, mode: str) -> None:
+    from kdbg.disasm import MODES
+
+    if mode in MODES:
+        session.disassembler = mode
+    else:
+        session.warn(f"invalid disassembler mode -- {mode}")
+
+
+def run(session: Session, arguments: Arguments) -> int:
+    """Run the session to its end; the exit status."""
     try:
-        session.run(source)
+        if "S" not in arguments and "safe" not in arguments:
+            _run_rc(session)
+        status = _run_texts(session, arguments.texts) if arguments.texts else _run_input(session, arguments.script)
     except Quit:
-        pass
+        status = int(bool(arguments.texts) and session.status != OK)
     finally:
         session.flush()
+    if "strict" in arguments and session.failures:
+        status = status or 1
+    return status
+
+
+def _run_rc(session: Session) -> None:
+    home = os.environ.get("HOME")
+    if home and os.path.exists(os.path.join(home, ".kdbgrc")):
+        from kdbg.repl.startup import run_rc
+
+        run_rc(session)
+
+
+def _run_texts(session: Session, texts: list[str]) -> int:
+    parsed = True
+    for text in texts:
+        parsed = session.run(StringSource(text))
+    return int(not parsed or session.status != OK)
+
+
+def _run_input(session: Session, script: str | None) -> int:
+    source: Source
+    if script is None:
+        source = StandardInput(0, session.flush)
+    else:
+        try:
+            source = FileSource(script)
+        except OSError as error:
+            raise OpenError(f"failed to open {script}: {error.strerror}") from None
+    session.run(source)
     return 0
+
+
+def show_info(name: str) -> int:
+    """``kdbg info FILE``: what a dump is; the exit status."""
+    import kdbg
+    from kdbg.lang.structured import plain
+
+    with kdbg.open(name) as target:
+        for field, value in plain(target.info).items():
+            if value not in (None, [], {}):
+                sys.stdout.write(f"{field:<16} {value}\n")
+    return 0
+
+
+def not_built(mode: str) -> int:
+    """Modes that are still to come. Raises `CommandError`."""
+    raise CommandError(f"{mode}: not built yet")

@@ -1,0 +1,158 @@
+"""From the files of a command line to a target."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from kdbg.errors import Error, FormatError
+from kdbg.repl.arguments import ArgumentError, Arguments
+from kdbg.target import Target
+
+ELF_MAGIC = b"\x7fELF"
+ET_CORE = 4
+HEAD = 64
+
+_MAGICS = (
+    b"\xed\xeb\x0f\xf0", b"\xee\xeb\x0f\xf0",  # Xen 3.0.4
+    b"\xed\xc8\xfe\xde", b"\xde\xfe\xc8\xed",  # illumos
+    b"KDUMP   ", b"DISKDUMP", b"makedumpfile",  # Linux
+    b"EMiL", b"AVML",
+)  # fmt: skip
+"""What dumps begin with. A first look only: it spares plain files the declarations of all formats, which decide."""
+
+
+class OpenError(Exception):
+    """A target that cannot be opened: the whole message without the program's name; the exit status is 1."""
+
+
+def open_target(arguments: Arguments) -> Target:
+    """Open the files that the command line names. Raises `OpenError`, `ArgumentError`."""
+    _check(arguments)
+    files = _operands(arguments.files)
+    if not files:
+        return _nothing(arguments)
+    if "f" in arguments:
+        return _raw(files, arguments)
+    files = _numbered(files)
+    if os.path.isdir(files[0]):
+        from kdbg.nothing import Folder
+
+        return Folder(files[0])
+    head = _head(files[0], "open")
+    if ("u" in arguments or "k" in arguments) and not head.startswith(ELF_MAGIC):
+        if not ("k" in arguments and len(files) > 1):
+            raise OpenError(f"{files[0]} is not an ELF file")
+    for name in files[1:2]:
+        if name != "-" and not os.path.exists(name):
+            raise OpenError(f"failed to access {name}: No such file or directory")
+    dump = _dump(files, head, arguments)
+    if dump is not None:
+        return dump
+    if head.startswith(ELF_MAGIC):
+        return _object(files[0], arguments)
+    return _raw(files, arguments)
+
+
+def may_be_dump(head: bytes) -> bool:
+    """Whether a file with that beginning is to be shown to the formats."""
+    if head.startswith(ELF_MAGIC):
+        order: Literal["little", "big"] = "big" if head[5:6] == b"\x02" else "little"
+        return int.from_bytes(head[16:18], order) == ET_CORE
+    return head.startswith(_MAGICS)
+
+
+def _check(arguments: Arguments) -> None:
+    """Refuse what has no meaning here, as mdb refuses it."""
+    kernel = "K" in arguments or "U" in arguments
+    if kernel and (arguments.pid is not None or any(flag in arguments for flag in "fkuI")):
+        raise ArgumentError("neither -f, -k, -p, -u, nor -I may be used with -K", usage=True)
+    if kernel:
+        raise OpenError("-F must also be supplied to start kmdb from non-console tty")
+    if arguments.pid is None:
+        return
+    if arguments.kind == "k":
+        raise ArgumentError("-p and -k options are mutually exclusive")
+    if arguments.files:
+        raise ArgumentError("-p may not be used with other arguments")
+    raise OpenError(f"cannot attach to {arguments.pid}: no such process")
+
+
+def _operands(files: list[str]) -> list[str]:
+    """The files without the dashes before them."""
+    first = next((i for i, name in enumerate(files) if name != "-"), len(files))
+    return files[first:]
+
+
+def _numbered(files: list[str]) -> list[str]:
+    """The pair of files that a lone number means."""
+    name = files[0]
+    if len(files) != 1 or not (name.isascii() and name.isdigit()) or os.path.exists(name):
+        return files
+    namelist, core, packed = f"unix.{name}", f"vmcore.{name}", f"vmdump.{name}"
+    if os.path.exists(core):
+        return [namelist, core] if os.path.exists(namelist) else [core]
+    if os.path.exists(packed):
+        return [packed]
+    return [namelist, core]
+
+
+def _head(name: str, verb: str) -> bytes:
+    try:
+        with open(name, "rb") as stream:
+            return stream.read(HEAD)
+    except OSError as error:
+        raise OpenError(f"failed to {verb} {name}: {error.strerror}") from None
+
+
+def _nothing(arguments: Arguments) -> Target:
+    from kdbg.nothing import NoFile, NoProcess
+
+    return NoFile() if "f" in arguments else NoProcess()
+
+
+def _raw(files: list[str], arguments: Arguments) -> Target:
+    from kdbg.rawfile import RawFile
+
+    for name in files[:2]:
+        _head(name, "open")
+    try:
+        return RawFile(files[0], files[1] if len(files) > 1 else None, _writable(arguments))
+    except OSError as error:
+        raise OpenError(f"failed to open {error.filename or files[0]}: {error.strerror}") from None
+
+
+def _object(name: str, arguments: Arguments) -> Target:
+    from kdbg.objectfile import ObjectFile
+
+    try:
+        return ObjectFile(name, _writable(arguments))
+    except OSError as error:
+        raise OpenError(f"failed to open {name}: {error.strerror}") from None
+    except FormatError:
+        return _raw([name], arguments)
+
+
+def _writable(arguments: Arguments) -> bool:
+    return "w" in arguments and "safe" not in arguments
+
+
+def _dump(files: list[str], head: bytes, arguments: Arguments) -> Target | None:
+    """The dump that the files are, or None. Raises `OpenError` where one is damaged beyond use."""
+    heads = [head, *(_head(name, "open") for name in files[1:] if name != "-")]
+    if not any(map(may_be_dump, heads)):
+        return None
+    import kdbg
+    from kdbg.formats import NotADump
+
+    try:
+        dump = kdbg.open(*files)
+    except NotADump as error:
+        if error.known:
+            raise OpenError(str(error)) from None
+        return None
+    except Error as error:
+        raise OpenError(str(error)) from None
+    if "w" in arguments:
+        raise OpenError("failed to initialize target: Exec format error")
+    return dump
