@@ -181,6 +181,8 @@ class Dump(Target):
 
     def lookup(self, name: str, module: str | None = None) -> Symbol:
         """The symbol of that name. Raises `SymbolNotFound`."""
+        if module is None and (private := self.private.lookup(name)) is not None:
+            return private
         if self.kernel is None:
             raise SymbolNotFound(name)
         return self.kernel.symbol(name, module)  # type: ignore[no-any-return]
@@ -188,15 +190,27 @@ class Dump(Target):
     def nearest(self, address: int, distance: int | None = None) -> tuple[Symbol, int]:
         """The symbol that covers the address, and the offset in it. Raises `SymbolNotFound`."""
         found = self.kernel.symbols.nearest(address, distance) if self.kernel is not None else None
+        private = self.private.nearest(address, distance)
+        if private is not None and (found is None or found[1] >= address - private.address):
+            return private, address - private.address
         if found is None:
             raise SymbolNotFound(f"{address:x}", "no symbol corresponds to address")
         return found  # type: ignore[no-any-return]
 
     def qualified(self, symbol: Symbol) -> str:
         """The name as labels show it: with its module where the bare name means another symbol."""
-        if self.kernel is None or self.kernel.symbols.is_main(symbol):
+        if self.kernel is None or not symbol.module or self.kernel.symbols.is_main(symbol):
             return symbol.name
         return f"{symbol.module}`{symbol.name}"
+
+    def listed(self, module: str | None = None, dynamic: bool = False) -> Iterator[tuple[str, Symbol]]:
+        """Symbols with their module's name, module by module. Raises `SymbolNotFound` for a module that there is not."""
+        tables = self.kernel.symbols.tables if self.kernel is not None else []
+        if module is not None:
+            tables = [table for table in tables if table.module == module][:1]
+            if not tables:
+                raise SymbolNotFound(module, "unknown object file name")
+        return iter(()) if dynamic else ((table.module, symbol) for table in tables for symbol in table)
 
     def symbol_names(self, module: str | None = None) -> Iterator[str]:
         """Names of all symbols, or of one module's, in any order, some perhaps twice."""
@@ -282,6 +296,14 @@ class Dump(Target):
             return self.kernel.registers()  # type: ignore[no-any-return]
         contexts = self.image.contexts
         return contexts[0] if contexts else {}
+
+    def cpu_stack(self, registers: Mapping[str, int]) -> list[Frame]:
+        """The frames of a CPU from its registers, the place where it was first."""
+        if self.kernel is not None:
+            return self.kernel.cpu_stack(registers)  # type: ignore[no-any-return]
+        from kdbg.kernels.unknown import cpu_frames
+
+        return cpu_frames(self, registers)
 
     # the language
 

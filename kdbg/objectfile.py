@@ -9,6 +9,7 @@ object in labels, is mdb's choice (its process target over libproc): see `kdbg.s
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from kdbg.errors import FormatError, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.symbols.elfheaders import ET_REL, PF_W, PF_X, PT_LOAD, ElfHeaders, Section, Segment
-from kdbg.symbols.elfsymbols import SHT_DYNSYM, SHT_SYMTAB, ElfSymbols
+from kdbg.symbols.elfsymbols import ElfSymbols
 from kdbg.symbols.table import STT_FILE, STT_FUNC, STT_SECTION, Symbol
 from kdbg.target import FileMapping, Space, Target
 
@@ -30,10 +31,11 @@ NO_OBJECT = "unknown object file name"
 UNSUPPORTED = "operation not supported by target"
 READ_ONLY = "target is not open for writing"
 
-REGISTERS = tuple(
-    "r15 r15d r15w r15l r14 r14d r14w r14l r13 r13d r13w r13l r12 r12d r12w r12l r11 r11d r11w r11l r10 r10d r10w r10l "
-    "r9 r9d r9w r9l r8 r8d r8w r8l rdi edi di dil rsi esi si sil rbp ebp bp bpl rbx ebx bx bh bl rdx edx dx dh dl "
-    "rcx ecx cx ch cl rax eax ax ah al trapno err rip cs rflags eflags rsp esp sp spl ss fs gs es ds fsbase gsbase".split()
+_split = str.split
+REGISTERS = (
+    *(f"r{number}{part}" for number in range(15, 7, -1) for part in ("", "d", "w", "l")),
+    *_split("rdi edi di dil rsi esi si sil rbp ebp bp bpl rbx ebx bx bh bl rdx edx dx dh dl rcx ecx cx ch cl"),
+    *_split("rax eax ax ah al trapno err rip cs rflags eflags rsp esp sp spl ss fs gs es ds fsbase gsbase"),
 )
 """Registers of a 64-bit process and their parts, as variables are named."""
 
@@ -56,7 +58,7 @@ class ObjectFile(Target):
         self._text_map = loadable[0] if loadable else None
 
     def _open(self, path: str, writable: bool) -> None:
-        self._file = open(path, "r+b" if writable else "rb", buffering=0)
+        self._file = open(path, "r+b" if writable else "rb", buffering=0)  # noqa: SIM115
         try:
             size = os.fstat(self._file.fileno()).st_size
             access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
@@ -108,7 +110,7 @@ class ObjectFile(Target):
         return b""
 
     def write(self, address: int, data: bytes, space: Space = Space.VIRTUAL) -> None:
-        """Write into the file by ``?``; memory (``/``) of a program that does not run cannot be written. Raises `ReadError`."""
+        """Write into the file, by ``?``; the memory of a program at rest cannot be written. Raises `ReadError`."""
         if not self.writable:
             raise ReadError(address, reason=READ_ONLY)
         if space not in (Space.VIRTUAL, Space.OBJECT):
@@ -116,7 +118,7 @@ class ObjectFile(Target):
         if space is Space.OBJECT and self._map is not None:
             for segment in self.segments:
                 inside = address - segment.address
-                if 0 <= inside and inside + len(data) <= segment.file_size:
+                if inside >= 0 and inside + len(data) <= segment.file_size:
                     start = segment.offset + inside
                     if start + len(data) <= len(self._map):
                         self._map[start : start + len(data)] = data
@@ -140,13 +142,13 @@ class ObjectFile(Target):
         return ElfSymbols(self.elf, self.base_name)
 
     def _is_own_name(self, module: str) -> bool:
-        """Whether the name means this object: base name, path, base name up to a dot, ``a.out``; none if it maps nothing."""
+        """Whether it is the object's base name (or that up to a dot), its path, or ``a.out``; no if it maps nothing."""
         if not self._maps:
             return False
         return module in (self.base_name, self.path, "a.out") or self.base_name.startswith(f"{module}.")
 
     def lookup(self, name: str, module: str | None = None) -> Symbol:
-        """The symbol of that name: in this object, or among the local symbols of a source file. Raises `SymbolNotFound`."""
+        """The symbol of that name, in this object or among a source file's local symbols. Raises `SymbolNotFound`."""
         symbols = self.symbols
         if module is None or self._is_own_name(module):
             if module is None and (private := self.private.lookup(name)) is not None:
@@ -268,7 +270,7 @@ class ObjectFile(Target):
         return dict.fromkeys(REGISTERS, 0)
 
     def reserved(self) -> dict[str, int]:
-        """Values of the one-letter variables: b, d (data: address, size), e (entry), m (magic number), t (size of text)."""
+        """One-letter variables: b, d (address and size of data), e (entry), m (magic number), t (size of text)."""
         text = next((s for s in self.segments if s.flags & PF_X), None)
         data = next((s for s in self.segments if s.flags & PF_W), None)
         return {
@@ -282,7 +284,7 @@ class ObjectFile(Target):
     @property
     def relocatable(self) -> bool:
         """Whether it is an object file that is still to be linked: its addresses mean nothing yet."""
-        return self.elf.type == ET_REL
+        return bool(self.elf.type == ET_REL)
 
     def mappings(self) -> list[FileMapping]:
         """What is mapped, by address."""
@@ -300,11 +302,7 @@ class ObjectFile(Target):
             elf.view.release()
         mapped = self.__dict__.pop("_map", None)
         if mapped is not None:
-            try:
+            with contextlib.suppress(BufferError):  # somebody still holds a piece; it goes with that
                 mapped.close()
-            except BufferError:  # somebody still holds a piece; it goes with that
-                pass
         self._file.close()
 
-
-__all__ = ["REGISTERS", "SHT_DYNSYM", "SHT_SYMTAB", "FileMapping", "ObjectFile"]

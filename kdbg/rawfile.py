@@ -1,7 +1,7 @@
-"""Any file as flat bytes: the target for what is neither a dump nor an ELF file, and for all files under ``-f``.
+r"""Any file as flat bytes: the target for what is neither a dump nor an ELF file, and for all files under ``-f``.
 
-Address 0 is the first byte. With a second file (mdb's "core"), ``/ \\ @`` mean the second and ``?`` the first. There are no
-symbols and no types. Opened for writing, a write past the end makes the file longer.
+Address 0 is the first byte. With a second file (mdb's "core"), ``/ \ @`` mean the second and ``?`` the first. There are
+no symbols and no types. Opened for writing, a write past the end makes the file longer.
 """
 
 from __future__ import annotations

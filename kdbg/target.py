@@ -99,7 +99,7 @@ class Target:
         raise SymbolNotFound(name)
 
     def nearest(self, address: int, distance: int | None = None) -> tuple[Symbol, int]:
-        """The symbol that covers the address, and the offset in it; with ``distance`` any that lies at most so far below.
+        """The symbol that covers the address, and the offset in it; with ``distance`` one that lies less far below.
 
         Raises `SymbolNotFound`.
         """
@@ -119,6 +119,15 @@ class Target:
     def object_names(self) -> Iterable[str]:
         """Names of the modules or objects that symbols may be scoped by."""
         return ()
+
+    def listed(self, module: str | None = None, dynamic: bool = False) -> Iterator[tuple[str, Symbol]]:
+        """Symbols with their object's name, as ``::nm`` lists them: of all objects or of one, also the dynamic tables.
+
+        Raises `SymbolNotFound` where there is no such object.
+        """
+        if module is not None:
+            raise SymbolNotFound(module, "unknown object file name")
+        return iter(())
 
     # types
 

@@ -151,7 +151,8 @@ class _Dump:
         previous: bytes | None = None
         skipped = False
         # The buffers stay as the last dump has left them: what a file's end cuts off shows through.
-        buffers = self._call.session.scratch.setdefault("dump", [bytearray(LARGEST_WIDTH * PARAGRAPH + 1) for _ in "ab"])
+        fresh = [bytearray(LARGEST_WIDTH * PARAGRAPH) for _ in range(2)]
+        buffers = self._call.session.scratch.setdefault("dump", fresh)
         turn = 0
         reason = ""
         while at < length and not right:
@@ -187,7 +188,7 @@ class _Dump:
     def _fill(
         self, buffer: bytearray, address: int, at: int, left: int, right: int, offset: int
     ) -> tuple[int, int, int, str, bool]:
-        """Read a row. Returns the margins, how far it was read, the reason of a failure, and whether it was cut short."""
+        """Read a row: the margins then, how far it was read, why it could not be, and whether it was cut short."""
         read, wanted = left, self.layout.width - right
         reason = ""
         while read < wanted:

@@ -1,27 +1,20 @@
-"""``/ \\ ? @ =``: memory, or a value, by a list of letters (`kdbg.lang.formats` does the work)."""
+r"""``/ \ ? @ =``: memory, or a value, by a list of letters (`kdbg.lang.formats` does the work)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from kdbg.dcmds.registry import OPTIONAL, Call, Word, dcmd
+from kdbg.dcmds.registry import OPTIONAL, Call, dcmd
 from kdbg.lang.errors import Abort
-from kdbg.lang.formats import Item, Letter_, Status, show_memory, show_value
-from kdbg.lang.lexer import Char
+from kdbg.lang.formats import Status, show_memory, show_value
 from kdbg.target import Space
 
 _SPACES = {"/": Space.VIRTUAL, "?": Space.OBJECT, "\\": Space.PHYSICAL, "@": Space.PHYSICAL}
-
-
-def _items(words: Sequence[Word]) -> list[Item]:
-    return [Letter_(str(word)) if isinstance(word, Char) else word for word in words]
 
 
 @dcmd("/,\\,?,@", "show, search or write memory", address=OPTIONAL, synopsis="format ...", words=None)
 def memory(call: Call) -> None:
     """Show memory by a list of letters."""
     header = call.first and not call.piped_out
-    status = show_memory(call.session, _SPACES[call.name], _items(call.words), header)
+    status = show_memory(call.session, _SPACES[call.name], call.words, header)
     if status is Status.FAILED:
         call.fail()
     elif status is Status.ENDED and not call.piped_in:
@@ -31,4 +24,4 @@ def memory(call: Call) -> None:
 @dcmd("=", "show a value", address=OPTIONAL, synopsis="format ...", words=None)
 def value(call: Call) -> None:
     """Show dot by a list of letters."""
-    show_value(call.session, _items(call.words))
+    show_value(call.session, call.words)

@@ -1,8 +1,8 @@
 """Sorting as the C library of illumos does it: not stable, and so visible in the order of equal keys.
 
-The algorithm (libc's qsort): three-way quicksort. Partitions of less than five are sorted by insertion; the pivot is the
-middle, from 20 on the median of three, from 50 on the median of three medians; records equal to the pivot are gathered at
-both ends while the rest is partitioned, and moved next to it then.
+The algorithm (libc's qsort): three-way quicksort. Partitions of less than five are sorted by insertion; the pivot is
+the middle, from 20 on the median of three, from 50 on the median of three medians; records equal to the pivot are
+gathered at both ends while the rest is partitioned, and moved next to it then.
 """
 
 from __future__ import annotations

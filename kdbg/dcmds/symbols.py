@@ -83,7 +83,7 @@ def _columns(call: Call) -> dict[str, Column]:
         other: Callable[[int], str] = lambda value: f"0x{value:<3x}"  # noqa: E731
     else:
         width = {(10, True): 20, (10, False): 10, (8, True): 22, (8, False): 11}[base, wide]
-        show = other = lambda value: digits(value, base)  # noqa: E731
+        show = other = lambda value: digits(value, base)
 
     def column(heading: str, width: int, cell: Callable[[SymbolEntry], str]) -> Column:
         return Column(heading, lambda record, view: cell(record), width, left=True)

@@ -1,7 +1,7 @@
 """Machine code to text, for any target: one instruction at an address, and where the instructions before it begin.
 
-Modes have mdb's names: ``amd64``, ``ia32``, ``ia16``, and ``default``, which decodes nothing (files of bytes, where nobody
-knows what is in them).
+Modes have mdb's names: ``amd64``, ``ia32``, ``ia16``, and ``default``, which decodes nothing (files of bytes, where
+nobody knows what is in them).
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ register, C D T control, debug, test registers, I immediate, J relative, O absol
 destination (Z: the latter under a segment prefix), A accumulator, F and Sn a segment register by the opcode, ``*E`` an
 indirect branch. Then the size: b byte, w word, v the operand size, z that but at
 most 4 bytes, s one byte extended to the operand size, n none.
-Flags: ``-`` not in 64-bit code, ``+`` only there, ``q`` always 64 bits there, ``p`` 64 bits there unless said otherwise.
+Flags: ``-`` not in 64-bit code, ``+`` only there, ``q`` always 64 bits there, ``p`` 64 bits there unless said
+otherwise, ``z`` a move that widens, ``a`` segment and offset.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ class Opcode:
     group: str = ""
 
 
-ARITHMETIC = "add or adc sbb and sub xor cmp".split()
-CONDITIONS = "o no b ae e ne be a s ns p np l ge le g".split()
-CONDITIONS_OF_MOVES = "o no b ae e ne be a s ns pe po l ge le g".split()
+_words = str.split
+
+ARITHMETIC = _words("add or adc sbb and sub xor cmp")
+CONDITIONS = _words("o no b ae e ne be a s ns p np l ge le g")
+CONDITIONS_OF_MOVES = _words("o no b ae e ne be a s ns pe po l ge le g")
 
 _ONE = """
 06 push~ Sn -p
@@ -231,9 +234,9 @@ _GROUPS = {
     "0fc7": "|cmpxchg8b Ev||xrstors Ev|xsavec Ev|xsaves Ev|vmptrld Ev|vmptrst Ev",
 }
 
-_SHIFTS = "rol ror rcl rcr shl shr sal sar".split()
+_SHIFTS = _words("rol ror rcl rcr shl shr sal sar")
 
-# Instructions of the second map that have a vector form. Columns: opcode, without prefix, 66, F3, F2; - where there is none.
+# Instructions of the second map that have a vector form. Columns: opcode, without prefix, with 66, F3, F2; - is none.
 # Operands of a column go by the letter behind the name; see _SHAPES.
 _VECTOR = """
 10 movups movupd movss movsd
@@ -371,42 +374,42 @@ cf gf2p8affineinvqb r df aeskeygenassist r
 """
 
 FLOAT_MEMORY = [
-    "fadds fmuls fcoms fcomps fsubs fsubrs fdivs fdivrs".split(),
-    "flds - fsts fstps fldenv fldcw fnstenv fnstcw".split(),
-    "fiaddl fimull ficoml ficompl fisubl fisubrl fidivl fidivrl".split(),
-    "fildl tisttpl fistl fistpl - fldt - fstpt".split(),
-    "faddl fmull fcoml fcompl fsubl fsubrl fdivl fdivrl".split(),
-    "fldl fisttpll fstl fstpl frstor - fnsave fnstsw".split(),
-    "fiadd fimul ficom ficomp fisub fisubr fidiv fidivr".split(),
-    "fild fisttp fist fistp fbld fildll fbstp fistpll".split(),
+    _words("fadds fmuls fcoms fcomps fsubs fsubrs fdivs fdivrs"),
+    _words("flds - fsts fstps fldenv fldcw fnstenv fnstcw"),
+    _words("fiaddl fimull ficoml ficompl fisubl fisubrl fidivl fidivrl"),
+    _words("fildl tisttpl fistl fistpl - fldt - fstpt"),
+    _words("faddl fmull fcoml fcompl fsubl fsubrl fdivl fdivrl"),
+    _words("fldl fisttpll fstl fstpl frstor - fnsave fnstsw"),
+    _words("fiadd fimul ficom ficomp fisub fisubr fidiv fidivr"),
+    _words("fild fisttp fist fistp fbld fildll fbstp fistpll"),
 ]
 """Names of D8 to DF with memory, by ModRM's middle bits."""
 
 FLOAT_REGISTERS = [
-    "fadd:2 fmul:2 fcom:1 fcomp:1 fsub:2 fsubr:2 fdiv:2 fdivr:2".split(),
-    "fld:1 fxch:1 fnop fstp:1 - - - -".split(),
-    "fcmov.b:2 fcmov.e:2 fcmov.be:2 fcmov.u:2 - fucompp - -".split(),
-    "fcmov.nb:2 fcmov.ne:2 fcmov.nbe:2 fcmov.nu:2 - fucomi:1 fcomi:1 -".split(),
-    "fadd:2 fmul:2 fcom:1 fcomp:1 fsub:2 fsubr:2 fdiv:2 fdivr:2".split(),
-    "ffree:1 fxch:1 fst:1 fstp:1 fucom:1 fucomp:1 - -".split(),
-    "faddp:2 fmulp:2 fcomp:1 fcompp fsubp:2 fsubrp:2 fdivp:2 fdivrp:2".split(),
-    "ffreep:1 fxch:1 fstp:1 fstp:1 fnstsw:a fucomip:c fcomip:c -".split(),
+    _words("fadd:2 fmul:2 fcom:1 fcomp:1 fsub:2 fsubr:2 fdiv:2 fdivr:2"),
+    _words("fld:1 fxch:1 fnop fstp:1 - - - -"),
+    _words("fcmov.b:2 fcmov.e:2 fcmov.be:2 fcmov.u:2 - fucompp - -"),
+    _words("fcmov.nb:2 fcmov.ne:2 fcmov.nbe:2 fcmov.nu:2 - fucomi:1 fcomi:1 -"),
+    _words("fadd:2 fmul:2 fcom:1 fcomp:1 fsub:2 fsubr:2 fdiv:2 fdivr:2"),
+    _words("ffree:1 fxch:1 fst:1 fstp:1 fucom:1 fucomp:1 - -"),
+    _words("faddp:2 fmulp:2 fcomp:1 fcompp fsubp:2 fsubrp:2 fdivp:2 fdivrp:2"),
+    _words("ffreep:1 fxch:1 fstp:1 fstp:1 fnstsw:a fucomip:c fcomip:c -"),
 ]
 """Names of D8 to DF with registers; 1: one register, 2: with the top, c: into the top, a: a general register."""
 
-FLOAT_D9 = (
+FLOAT_D9 = _words(
     "fchs fabs - - ftst fxam ftstp - fld1 fldl2t fldl2e fldpi fldlg2 fldln2 fldz - "
     "f2xm1 fyl2x fptan fpatan fxtract fprem1 fdecstp fincstp fprem fyl2xp1 fsqrt fsincos frndint fscale fsin fcos"
-).split()
+)
 """D9 E0 to D9 FF."""
-FLOAT_DB = "feni fdisi fnclex fninit fsetpm frstpm - -".split()
+FLOAT_DB = _words("feni fdisi fnclex fninit fsetpm frstpm - -")
 """DB E0 to DB E7."""
 
 SYSTEM = {
     0: {1: "vmcall", 2: "vmlaunch", 3: "vmresume", 4: "vmxoff"},
     1: {0: "monitor", 1: "mwait", 2: "clac", 3: "stac"},
     2: {0: "xgetbv", 1: "xsetbv"},
-    3: dict(enumerate("vmrun vmmcall vmload vmsave stgi clgi skinit invlpga".split())),
+    3: dict(enumerate(_words("vmrun vmmcall vmload vmsave stgi clgi skinit invlpga"))),
     7: {0: "swapgs", 1: "rdtscp", 2: "monitorx", 3: "mwaitx", 4: "clzero"},
 }
 """0F 01 with a register: by the middle and the low bits of ModRM."""
@@ -414,7 +417,7 @@ SYSTEM = {
 REPEATED = {0xB8: "popcnt~", 0xBC: "tzcnt", 0xBD: "lzcnt~"}
 """What F3 makes of these in the second map."""
 
-PREDICATES = "eq lt le unord neq nlt nle ord".split()
+PREDICATES = _words("eq lt le unord neq nlt nle ord")
 
 
 def _line(text: str) -> Opcode | None:
@@ -507,7 +510,8 @@ def group(name: str) -> list[Opcode | None]:
     if name in ("c0", "c1", "d0", "d1", "d2", "d3"):
         byte = name[1] in "02"
         amount = {"c0": "Ib", "c1": "Is", "d0": "I1", "d1": "I1", "d2": "cl", "d3": "cl"}[name]
-        shifts: list[Opcode | None] = [Opcode(f"{one}{'b' if byte else '~'}", (amount, "Eb" if byte else "Ev")) for one in _SHIFTS]
+        suffix, operand = ("b", "Eb") if byte else ("~", "Ev")
+        shifts: list[Opcode | None] = [Opcode(f"{one}{suffix}", (amount, operand)) for one in _SHIFTS]
         if name == "c0":
             shifts[6] = None
         if name == "d3":

@@ -1,9 +1,9 @@
 """x86 machine code to text, in AT&T syntax as mdb writes it: 16, 32 and 64 bits.
 
-A decoder of our own over the maps of `kdbg.disasm.opcodes`. What follows mdb rather than the assembler: a name fills seven
-columns; branches tell their distance from the next instruction and then, in angle brackets, where they go; small negative
-immediates are shown twice (``$-0x8`` and then, in brackets, the unsigned number); a zero byte in the last 15 bytes of a
-function, or before one, is padding. VEX and EVEX instructions are left to capstone.
+A decoder of our own over the maps of `kdbg.disasm.opcodes`. What follows mdb rather than the assembler: a name fills
+seven columns; branches tell their distance from the next instruction and then, in angle brackets, where they go; small
+negative immediates are shown twice (``$-0x8`` and then, in brackets, the unsigned number); a zero byte in the last 15
+bytes of a function, or before one, is padding. VEX and EVEX instructions are left to capstone.
 
 Source: Intel's SDM volume 2 for the encoding; observed output of mdb (July 2021) for the text.
 """
@@ -20,19 +20,21 @@ from kdbg.disasm.opcodes import Opcode
 LONGEST = 15
 SMALL_NEGATIVE = -255
 """Immediates from here up to -1 are shown as negative numbers."""
-UNSIGNED = ("or", "and", "xor", "test", "in", "out", "lcall", "ljmp", "rcr", "rcl", "ror", "rol", "shl", "shr", "sal", "psr",
-            "psl")  # fmt: skip
+UNSIGNED = (
+    "or", "and", "xor", "test", "in", "out", "lcall", "ljmp", "rcr", "rcl", "ror", "rol", "shl", "shr", "sal", "psr", "psl",
+)  # fmt: skip
 """What a name begins with whose immediates are never negative."""
 
-_BYTE = "al cl dl bl ah ch dh bh".split()
-_BYTE_REX = "al cl dl bl spl bpl sil dil r8b r9b r10b r11b r12b r13b r14b r15b".split()
-_WORD = "ax cx dx bx sp bp si di r8w r9w r10w r11w r12w r13w r14w r15w".split()
-_LONG = "eax ecx edx ebx esp ebp esi edi r8d r9d r10d r11d r12d r13d r14d r15d".split()
-_QUAD = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
+_words = str.split
+_BYTE = _words("al cl dl bl ah ch dh bh")
+_BYTE_REX = _words("al cl dl bl spl bpl sil dil r8b r9b r10b r11b r12b r13b r14b r15b")
+_WORD = _words("ax cx dx bx sp bp si di r8w r9w r10w r11w r12w r13w r14w r15w")
+_LONG = _words("eax ecx edx ebx esp ebp esi edi r8d r9d r10d r11d r12d r13d r14d r15d")
+_QUAD = _words("rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15")
 _GENERAL = {16: _WORD, 32: _LONG, 64: _QUAD}
-_SEGMENT = "es cs ss ds fs gs".split()
+_SEGMENT = _words("es cs ss ds fs gs")
 _CONTROL = ["cr0", "cr1", "cr2", "cr3", "cr4", "cr5?", "cr6?", "cr7?", "cr8", *(f"cr{n}?" for n in range(9, 16))]
-_TEST = "tr0? tr1? tr2? tr3 tr4 tr5 tr6 tr7".split()
+_TEST = _words("tr0? tr1? tr2? tr3 tr4 tr5 tr6 tr7")
 _MEMORY_16 = ["(%bx,%si)", "(%bx,%di)", "(%bp,%si)", "(%bp,%di)", "(%si)", "(%di)", "(%bp)", "(%bx)"]
 _SUFFIX = {16: "w", 32: "l", 64: "q"}
 _MASKS = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF, 8: (1 << 64) - 1}
@@ -188,7 +190,7 @@ class Decoder:
                 self.address_size = other
 
     def _vex(self) -> bool:
-        """Whether C4 or C5 begins a VEX prefix: always in 64-bit code, else where the next byte cannot be ModRM of memory."""
+        """Whether C4 or C5 begins a VEX prefix: in 64-bit code always, else where ModRM would name a register."""
         if self.bits == 64:
             return True
         self.modrm()
@@ -209,7 +211,7 @@ class Decoder:
         """A vector instruction of a newer encoding: capstone's text, tidied."""
         from kdbg.disasm.foreign import decode_foreign
 
-        text, length = decode_foreign(self._fetch, self.address, self.bits)
+        text, length = decode_foreign(self._fetch, self.address, self.bits, self.names.label)
         if text is None:
             self.length = max(self.length, length)
             raise Invalid
@@ -236,13 +238,12 @@ class Decoder:
             return self._finish(Opcode("wbnoinvd"), code)
         columns = opcodes.vector().get(code)
         opcode = opcodes.two_byte().get(code)
-        if columns is not None or opcode is None and code not in opcodes.REPEATED:
+        if columns is not None or (opcode is None and code not in opcodes.REPEATED):
             opcode = self._by_prefix(columns)
-        elif code in opcodes.REPEATED or code == 0xAF:
-            if self.repeat:
-                name = opcodes.REPEATED.get(code) if self.repeat == 0xF3 else None
-                self.repeat = 0
-                opcode = Opcode(name, ("Ev", "Gv")) if name else None
+        elif self.repeat and (code in opcodes.REPEATED or code == 0xAF):
+            name = opcodes.REPEATED.get(code) if self.repeat == 0xF3 else None
+            self.repeat = 0
+            opcode = Opcode(name, ("Ev", "Gv")) if name else None
         if opcode is None:
             raise Invalid
         if opcode.group == "0f01":
@@ -295,6 +296,7 @@ class Decoder:
             raise Invalid
         if name.endswith("~") and self.operand_size == 32:
             name = f"{name[:-1]}d"
+        operands: tuple[str, ...]
         if shape == "E":
             operands = ("Is", "Vn", "Ev")
         elif shape == "G":

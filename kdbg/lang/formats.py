@@ -1,13 +1,13 @@
-"""Formats: what ``/ \\ ? @ =`` show of memory, or of a number.
+r"""Formats: what ``/ \ ? @ =`` show of memory, or of a number.
 
-The language hands over a parsed list; this module walks it, letter by letter, keeps dot and the increment, and prints to
-the session's output, which wraps and indents (a margin of 16 columns).
+The language hands over a parsed list; this module walks it, letter by letter, keeps dot and the increment, and prints
+to the session's output, which wraps and indents (a margin of 16 columns).
 
-A list is a sequence of items: ``Letter_(char)``, an ``int`` (the count of the next letter) or a ``str`` (text to print; for
-``l L M`` and ``v w z W Z`` an expression to evaluate). Entry points, called once for each repetition of a command, with dot
-set to where it begins:
+A list is a sequence of items: a letter (`kdbg.lang.lexer.Char`), an ``int`` (the count of the next letter) or a plain
+``str`` (text to print; for ``l L M`` and ``v w z W Z`` an expression to evaluate). Entry points, called once for each
+repetition of a command, with dot set to where it begins:
 
-- `show_memory`: ``/ \\ ? @``: letters, also none at all, or a search or a write where such a letter begins the list;
+- `show_memory`: ``/ \ ? @``: letters, also none at all, or a search or a write where such a letter begins the list;
 - `show_value`: ``=``.
 
 They leave ``session.increment`` (bytes from dot to behind the last thing) and dot as the language has it, and return a
@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING
 
 from kdbg.errors import CommandError, ReadError, SymbolNotFound
 from kdbg.lang.formats_letters import LETTERS, Letter
-from kdbg.lang.formats_numbers import MASK, bit_chart, carets, escaped, prefixed
+from kdbg.lang.formats_numbers import MASK, bit_chart, carets, escaped
+from kdbg.lang.lexer import Char
 from kdbg.target import Space
 
 if TYPE_CHECKING:
@@ -51,15 +52,8 @@ class Status(enum.Enum):
     ENDED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Letter_:
-    """A letter in a list, as opposed to text."""
-
-    char: str
-
-
-Item = Letter_ | int | str
-DEFAULT: tuple[Item, ...] = (Letter_("X"), Letter_("^"), "= ", Letter_("i"))
+Item = int | str
+DEFAULT: tuple[Item, ...] = (Char("X"), Char("^"), "= ", Char("i"))
 """What an empty list stands for, as in adb: a word, and the instruction there."""
 
 
@@ -120,15 +114,15 @@ def show_memory(session: Session, space: Space, items: Sequence[Item], header: b
 
     ``header``: whether the label is shown: for the first repetition, and not into a pipe.
     """
-    if items and isinstance(items[0], Letter_):
-        if items[0].char in WRITERS:
+    if items and isinstance(items[0], Char):
+        if items[0] in WRITERS:
             from kdbg.lang.formats_write import write_values
 
-            return write_values(session, space, items[0].char, items[1:])
-        if items[0].char in SEARCHERS:
+            return write_values(session, space, items[0], items[1:])
+        if items[0] in SEARCHERS:
             from kdbg.lang.formats_write import search
 
-            return search(session, space, items[0].char, items[1:])
+            return search(session, space, items[0], items[1:])
     address = session.dot
     if header:
         _label(session, space, items, address)
@@ -152,12 +146,12 @@ def show_value(session: Session, items: Sequence[Item]) -> Status:
         if isinstance(item, int):
             count = item
             continue
-        if isinstance(item, str):
-            session.out.write(item)
-        else:
-            moved = run_letter(run, item.char, dot, count)
-            if item.char in "+-":
+        if isinstance(item, Char):
+            moved = run_letter(run, item, dot, count)
+            if item in "+-":
                 dot = moved
+        else:
+            session.out.write(item)
         count = 1
     session.out.indent(False)
     session.dot = dot
@@ -168,7 +162,7 @@ def show_value(session: Session, items: Sequence[Item]) -> Status:
 def _label(session: Session, space: Space, items: Sequence[Item], address: int) -> None:
     """Print the address before a list; on a line of its own the symbol that begins there, if one does."""
     out = session.out
-    start = [item.char if isinstance(item, Letter_) else "" for item in items[:2]]
+    start = [item if isinstance(item, Char) else "" for item in items[:2]]
     if start == ["a", "i"]:
         out.field(f"{session.label(address)}:", MARGIN, left=True)
         out.newline()
@@ -200,12 +194,12 @@ def _walk(run: Run, items: Sequence[Item], address: int) -> int:
         if isinstance(item, int):
             count = item
             continue
-        if isinstance(item, str):
-            run.out.write(item)
-        else:
-            end = run_letter(run, item.char, address, count)
+        if isinstance(item, Char):
+            end = run_letter(run, item, address, count)
             run.step = end - address & MASK
             address = end
+        else:
+            run.out.write(item)
         count = 1
     return address
 
@@ -421,5 +415,3 @@ _ACTIONS: dict[str, _Action] = {
     "down": lambda run, letter, address, count: address - count,
     "back": lambda run, letter, address, count: address - run.step * count,
 }
-
-__all__ = ["DEFAULT", "Item", "Letter_", "Status", "prefixed", "run_letter", "show_memory", "show_value"]

@@ -40,8 +40,8 @@ class Letter:
     grows: bool = False
     """Whether a text that fills the field gets one more column."""
     leaks: bool = False
-    """Whether a failed read leaves line wrapping switched on (`autowrap` of ``::set``): so it is in mdb for letters that it
-    prints from a format string, not for those that have a function of their own."""
+    """Whether a failed read leaves line wrapping on (`autowrap` of ``::set``): so it is in mdb for letters that
+    it prints from a format string, not for those that have a function of their own."""
 
 
 def _hexadecimal(value: int, session: Session) -> str:

@@ -15,7 +15,7 @@ _PREFIX = {2: ("0i", 1), 8: ("0o", 7), 10: ("0t", 9), 16: ("0x", 9)}
 
 _ESCAPES = {0: "\\0", 7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
 _ESCAPED = tuple(_ESCAPES.get(b, chr(b) if 32 <= b < 127 else f"\\{b:03o}") for b in range(256))
-_CARETS = tuple("^?" if b & 127 == 127 else f"^{chr((b & 127) + 64)}" if b & 127 < 32 else chr(b & 127) for b in range(256))
+_CARETS = tuple("^?" if b == 127 else f"^{chr(b + 64)}" if b < 32 else chr(b) for b in range(128)) * 2
 
 _WEEKLESS_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _LAST_YEAR = (1 << 31) - 1 + 1900
@@ -40,7 +40,7 @@ def digits(value: int, base: int) -> str:
 
 
 def prefixed(value: int, base: int) -> str:
-    """An unsigned ``value`` in ``base``, with the base's prefix unless it is a single digit (as in ``0x10`` and ``9``)."""
+    """An unsigned ``value`` in ``base``, with the base's prefix unless it is a single digit: ``0x10``, ``9``."""
     prefix, limit = _PREFIX.get(base, ("", MASK))
     return prefix + digits(value, base) if value > limit else digits(value, base)
 
@@ -114,7 +114,7 @@ def _civil(days: int) -> tuple[int, int, int]:
 
 
 def escaped(data: bytes) -> str:
-    """Bytes in C's notation: ``a\\n\\0\\377``."""
+    r"""Bytes in C's notation: ``a\n\0\377``."""
     return "".join([_ESCAPED[b] for b in data])
 
 

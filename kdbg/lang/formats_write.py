@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kdbg.errors import CommandError, ReadError, SymbolNotFound, TypeNotFound
-from kdbg.lang.formats import MARGIN, Item, Letter_, Status
-from kdbg.lang.formats_numbers import MASK, digits, prefixed
+from kdbg.lang.formats import MARGIN, Item, Status
+from kdbg.lang.formats_numbers import MASK, digits
+from kdbg.lang.lexer import Char
 from kdbg.target import Space
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def evaluated(session: Session, item: Item, failure: str) -> int:
     """
     if isinstance(item, int):
         return item
-    if isinstance(item, Letter_):
-        raise CommandError(f"expected immediate value instead of '{item.char}'")
+    if isinstance(item, Char):
+        raise CommandError(f"expected immediate value instead of '{item}'")
     if not session.execute(item):
         raise CommandError(f'{failure} "{item}": failed to evaluate command')
     return session.dot
@@ -91,15 +92,17 @@ def _step(session: Session, space: Space, address: int, size: int, value: int, m
 
 
 def write_values(session: Session, space: Space, char: str, items: Sequence[Item]) -> Status:
-    """Write values from dot on; each is shown with what it replaces. Dot is the last one's place. Raises `CommandError`."""
+    """Write values from dot on, and show what each replaces; dot is the last one's place. Raises `CommandError`."""
     if not items:
         raise CommandError(f"expected value to write following {char}")
     address = session.dot
-    write: Callable[[int, int], int] = (
-        (lambda place, value: write_typed(session, space, place, value))
-        if char == "z"
-        else (lambda place, value: write_sized(session, space, place, value & (1 << 8 * WRITE_SIZES[char]) - 1, WRITE_SIZES[char]))
-    )
+
+    def write(place: int, value: int) -> int:
+        if char == "z":
+            return write_typed(session, space, place, value)
+        size = WRITE_SIZES[char]
+        return write_sized(session, space, place, value & (1 << 8 * size) - 1, size)
+
     for item in items:
         value = evaluated(session, item, "failed to write")
         session.dot = address
@@ -170,6 +173,3 @@ def write_checked(session: Session, space: Space, address: int, value: int, size
         session.error_output.write(f"{session.program}: writes of size {size} are not supported\n ")
         raise NotWritten("")
     return write_sized(session, space, address, value, size)
-
-
-__all__ = ["NotWritten", "prefixed", "search", "write_checked", "write_sized", "write_typed", "write_values"]

@@ -63,7 +63,7 @@ class ElfTable:
             if symbol.type > STT_TLS or symbol.binding > 2:
                 continue
             if symbol.type == STT_SECTION and symbol.section < len(sections) and sections[symbol.section].name:
-                symbol = replace(symbol, name=sections[symbol.section].name)  # noqa: PLW2901
+                symbol = replace(symbol, name=sections[symbol.section].name)
             yield symbol
 
     @cached_property
@@ -77,14 +77,14 @@ class ElfTable:
 
     @cached_property
     def _any(self) -> dict[str, Symbol]:
-        """Every named symbol but those of sections; of equal names the last. Relocatable ones by their place in the file."""
+        """Every named symbol but those of sections, of equal names the last; in relocatable files by their offset."""
         elf = self._elf
         names = {}
         for symbol in self.symbols:
             if symbol.type <= STT_TLS and symbol.type != STT_SECTION and symbol.name and "!" <= symbol.name[0] <= "~":
                 if elf.type == ET_REL and SHN_UNDEF < symbol.section < len(elf.sections):
                     offset = elf.sections[symbol.section].offset
-                    symbol = replace(symbol, address=symbol.address + offset)  # noqa: PLW2901
+                    symbol = replace(symbol, address=symbol.address + offset)
                 names[symbol.name] = symbol
         return names
 
@@ -147,8 +147,7 @@ class ElfSymbols:
 
     def linked(self, name: str) -> Symbol | None:
         """The symbol with a data type of that name, a defined one before an undefined one."""
-        found = self.static.linked(name) or self.dynamic.linked(name)
-        return found
+        return self.static.linked(name) or self.dynamic.linked(name)
 
     def any(self, name: str) -> Symbol | None:
         """The symbol of that name, of any type but a section's."""

@@ -15,7 +15,7 @@ BUCKETS = 211
 
 
 def bucket(name: str) -> int:
-    """The ELF hash of a name modulo the table's size: what orders mdb's tables of names (ELF specification, hashing)."""
+    """The ELF hash (ELF specification) of a name modulo the table's size: what orders mdb's tables of names."""
     value = 0
     for char in name.encode("latin-1", "replace"):
         value = (value << 4) + char & 0xFFFFFFFF
