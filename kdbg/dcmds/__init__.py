@@ -102,7 +102,7 @@ def find_dcmd(name: str, target: Target) -> Dcmd:
 
 
 def _for_another_kernel(name: str, target: Target, attribute: str) -> str | None:
-    """What is wrong with a name that belongs to another kernel than the dump's; mdb's reason where the dump is Solaris'."""
+    """What is wrong with a name that belongs to another kernel than the dump's; None where mdb has its own reason."""
     if target.kind != "dump" or getattr(target.kernel, "family", "") == "solaris":
         return None
     here = target.kernel.describe() if target.kernel is not None else "no kernel that kdbg knows"

@@ -11,12 +11,12 @@ The tables, in the order in which they lie (scripts/kallsyms.c; 8-byte alignment
   then so many token numbers. Expanded, the first character is the type letter of nm.
 - markers: offset in names of each 256th symbol; words up to 4.20, since then 32 bits.
 - token_table: 256 strings; token_index: 16-bit offsets of them.
-- offsets (4.6 on): 32 bits each, to relative_base; with CONFIG_KALLSYMS_ABSOLUTE_PERCPU those not negative are
-  addresses themselves and the others count from relative_base - 1 downward.
+- offsets (4.6 on): 32 bits each, to relative_base; with CONFIG_KALLSYMS_ABSOLUTE_PERCPU those not negative
+  are addresses themselves and the others count from relative_base - 1 downward.
 - seqs_of_names: for each symbol in order of the names its position, 3 bytes, most significant first.
 
-VMCOREINFO names the tables from 6.0 on; what it names is taken from there. Stable kernels have some of this earlier: the
-numbers of versions are a guide, the structure decides.
+VMCOREINFO names the tables from 6.0 on; what it names is taken from there. Stable kernels have some of this earlier:
+versions are a guide, the structure decides.
 """
 
 from __future__ import annotations

@@ -228,6 +228,12 @@ class Linux:
 
         return representative(self)
 
+    def cpu_stack(self, registers: Mapping[str, int]) -> list[Frame]:
+        """The frames of a CPU from its registers, the place where it was first."""
+        from kdbg.kernels.linux.stack import cpu_frames
+
+        return cpu_frames(self, registers)
+
     # what types will tell
 
     def threads(self, start: int | None = None) -> Iterator[Thread]:

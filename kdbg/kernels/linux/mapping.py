@@ -112,6 +112,10 @@ class ImageMapping:
                 return inside >= size or self.holds(address + inside, size - inside)
         return False
 
+    def is_code(self, address: int) -> bool:
+        """Whether an address lies in an executable segment."""
+        return any(s.executable and s.address <= address < s.address + s.size for s in self.segments)
+
     def by_likelihood(self) -> list[list[Segment]]:
         """Segments in the order in which constant data is looked for: read-only data, other read-only parts, others."""
         read_only = [s for s in self.segments if not s.writable]

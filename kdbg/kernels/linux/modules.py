@@ -2,8 +2,8 @@
 
 What its head looks like has stood since 2.6 (include/linux/module.h): state, list, name. Two members further down are
 known by what they point to: ``kallsyms`` (4.5 on) to a ``struct mod_kallsyms`` (symtab, num_symtab, strtab) whose
-tables begin with the null symbol and the empty name; ``core_layout.base`` or ``mem[MOD_TEXT].base``, the first pointer to
-a whole page in modules' memory that a size follows.
+tables begin with the null symbol and the empty name; ``core_layout.base`` or ``mem[MOD_TEXT].base``, the first pointer
+to a whole page in modules' memory that a size follows.
 """
 
 from __future__ import annotations

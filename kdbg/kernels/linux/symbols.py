@@ -30,6 +30,8 @@ SEPARATOR = "\u0100"
 FARTHEST = 1 << 30
 """A symbol reaches to the next one; not over more than this."""
 BLOCKS_KEPT = 512
+ENDS = frozenset({"_etext", "__end_rodata", "_einittext", "__init_end", "_end", "__bss_stop"})
+"""Symbols that mark an end: nothing is theirs, and without CONFIG_KALLSYMS_ALL no data has names."""
 
 
 class KallsymsTable:
@@ -68,7 +70,7 @@ class KallsymsTable:
             if index + 1 < len(addresses) and addresses[index + 1] != addresses[index]:
                 following = addresses[index + 1]
             size = following - addresses[index]
-            sizes[index] = size if size < FARTHEST else 0
+            sizes[index] = size if size < FARTHEST and spelt[index][1:] not in ENDS else 0
         known = {letter: meaning(letter) for letter in {one[:1] for one in spelt}}
         for index, one in enumerate(spelt):
             yield Symbol(one[1:], addresses[index], sizes[index], MAIN, *known[one[:1]], 0, SHN_ABS, index)
@@ -103,6 +105,8 @@ class KallsymsTable:
     def _size(self, index: int) -> int:
         """Bytes to the next symbol with another address; 0 where there is none or it is far away."""
         address = self.address(index)
+        if self._spelt(index)[1] in ENDS:
+            return 0
         for following in range(index + 1, self.layout.count):
             size = self.address(following) - address
             if size:

@@ -1,0 +1,45 @@
+"""Stacks of the CPUs of a Linux kernel, by frame pointers or by scanning (`kdbg.kernels.stackscan`).
+
+Stacks by the kernel's own unwind tables (ORC) come with its types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from kdbg.kernels.stackscan import Machine, frames
+from kdbg.records import Frame
+from kdbg.symbols.table import STT_FUNC, Symbol
+
+if TYPE_CHECKING:
+    from kdbg.kernels.linux.kernel import Linux
+
+
+def cpu_frames(kernel: Linux, registers: Mapping[str, int]) -> list[Frame]:
+    """The frames of a vCPU, the place where it was first."""
+    symbols = kernel.symbols
+
+    def function(address: int) -> tuple[Symbol, int] | None:
+        found = symbols.nearest(address)
+        return found if found is not None and found[0].type == STT_FUNC else None
+
+    def is_code(address: int) -> bool:
+        return _in_text(kernel, address) and (symbols.image is None or function(address) is not None)
+
+    def is_user(address: int) -> bool:
+        return not kernel.in_kernel(address)
+
+    def address(name: str) -> int | None:
+        symbol = symbols.find(name)
+        return symbol.address if symbol is not None else None
+
+    arm = kernel.target.image.architecture == "arm64"
+    return frames(Machine(kernel.bits, kernel.memory.read, is_code, is_user, function, address, arm), registers)
+
+
+def _in_text(kernel: Linux, address: int) -> bool:
+    """Whether an address lies in the executable part of the image or in a module."""
+    if not kernel.in_kernel(address):
+        return False
+    return kernel.mapping.is_code(address) or any(m.base <= address < m.base + m.size for m in kernel.module_images)
