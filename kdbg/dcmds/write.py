@@ -42,5 +42,6 @@ def write(call: Call) -> None:
             write_checked(session, space, call.address, value, options.l)
     except NotWritten as error:
         where = prefixed(call.address, 16)
-        reason = f": {error.reason}" if error.reason else ""
-        raise CommandError(f"failed to write {digits(value, session.radix)} at address {where}{reason}") from None
+        raise CommandError(
+            f"failed to write {digits(value, session.radix)} at address {where}: {error.reason}"
+        ) from None

@@ -9,6 +9,7 @@ from kdbg.errors import CommandError, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.lang.formats import MARGIN, Item, Status
 from kdbg.lang.formats_numbers import MASK, digits
 from kdbg.lang.lexer import Char
+from kdbg.symbols.table import STT_FUNC
 from kdbg.target import Space
 
 if TYPE_CHECKING:
@@ -20,12 +21,20 @@ _FIELDS = {1: 8, 2: 8, 4: 16, 8: 24}
 CHUNK = 1 << 16
 
 
-class NotWritten(Exception):  # noqa: N818
-    """A value could not be written; the reason has been said, or is in ``reason``."""
+UNSUPPORTED = "operation not supported by target"
+NOT_DATA = "Symbol table entry is not a data object"
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+
+class NotWritten(Exception):  # noqa: N818
+    """A value could not be written.
+
+    A failure that has no reason of its own shows the one before it, as mdb does with its error number.
+    """
+
+    def __init__(self, session: Session, reason: str = "") -> None:
+        self.reason: str = reason or session.scratch.get("reason", UNSUPPORTED)
+        super().__init__(self.reason)
+        session.scratch["reason"] = self.reason
 
 
 def evaluated(session: Session, item: Item, failure: str) -> int:
@@ -127,7 +136,8 @@ def write_sized(session: Session, space: Space, address: int, value: int, size: 
         target.write(address, value.to_bytes(size, "little"), space)
         new = int.from_bytes(target.read_some(address, size, space), "little")
     except ReadError as error:
-        raise NotWritten(error.reason) from None
+        raise NotWritten(session, error.reason) from None
+    session.scratch.pop("reason", None)
     out = session.out
     out.field(f"{session.label(address)}:", MARGIN, left=True)
     _align(session, MARGIN)
@@ -151,13 +161,15 @@ def write_typed(session: Session, space: Space, address: int, value: int) -> int
         symbol, offset = session.target.nearest(address, session.distance)
         if offset:
             raise SymbolNotFound(f"{address:x}", "no symbol corresponds to address")
+        if symbol.type == STT_FUNC:
+            raise TypeNotFound(symbol.name, NOT_DATA)
         found = session.target.type_of(symbol)
     except (SymbolNotFound, TypeNotFound) as error:
         session.warn("no CTF data found at this address")
-        raise NotWritten(error.reason) from None
+        raise NotWritten(session, error.reason) from None
     if found.resolved.kind not in (Kind.INTEGER, Kind.POINTER, Kind.ENUM):
         session.warn("CTF type should be integer, pointer, or enum")
-        raise NotWritten("")
+        raise NotWritten(session)
     return write_checked(session, space, address, value, found.size)
 
 
@@ -168,8 +180,8 @@ def write_checked(session: Session, space: Space, address: int, value: int, size
         session.warn(
             f"value too big for the length of the write: supplied {length} bytes but maximum is {size} bytes"
         )
-        raise NotWritten("")
+        raise NotWritten(session)
     if size not in (1, 2, 4, 8):
         session.error_output.write(f"{session.program}: writes of size {size} are not supported\n ")
-        raise NotWritten("")
+        raise NotWritten(session)
     return write_sized(session, space, address, value, size)

@@ -26,15 +26,18 @@ def to_number(text: str, radix: int) -> int:
         sign = -1 if text[0] == "-" else 1
         text = text[1:]
     value = 0
-    for digit in text:
-        one = _DIGITS.get(digit.lower(), radix)
+    for at, digit in enumerate(text):
+        one = _DIGITS.get(digit.lower())
+        if one is None:  # mdb takes any other character for a digit by its code, and so for one below 0
+            one = ord(digit) - ord("A") + 10
         if value > MASK // radix:
             raise ParseError("specified value exceeds maximum immediate value")
-        if one >= radix:
+        if one >= radix or (at == 0 and one < 0):
             raise ParseError(f"digit '{digit}' is invalid in current base")
-        value = value * radix + one
-        if value > MASK:
+        value *= radix
+        if value > MASK - (one & MASK):
             raise ParseError("specified value exceeds maximum immediate value")
+        value = value + one & MASK
     return (sign * value) & MASK
 
 
