@@ -1,7 +1,8 @@
 """Member paths of ::print and ::printf: ``t_procp->p_user.u_comm``, ``[3].name``, ``next->next``.
 
-A path starts with a separator or, without one, as if with ``->`` at a pointer and ``.`` elsewhere. Pointers on the way
-are read from the target.
+A path starts with a separator or, without one, as if with ``->`` at a pointer and ``.`` elsewhere. It is taken apart
+once (`compile_path`); followed from an address, it reads the pointers on its way (`Path.follow`). What is wrong with it
+is said when the way leads there, as in mdb.
 """
 
 from __future__ import annotations
@@ -9,124 +10,181 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kdbg.dcmds.memory import MASK64
 from kdbg.errors import CommandError, ReadError, TypeNotFound
 from kdbg.symbols.model import Kind, Type
 
-MASK64 = (1 << 64) - 1
-NO_MEMBER = "no such member of structure or union"
 NOT_RECORD = "Type is not a struct or union"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a path leads."""
-
-    type: Type
-    address: int
-    bit: int
-    """Bit offset of the last member from the start of its structure."""
-    element: bool
-    """Whether it ends in ``[0]`` behind a member that is a pointer."""
-    followed: bool
-    """Whether a pointer was read on the way."""
+RECORDS = (Kind.STRUCT, Kind.UNION)
 
 
 class PathError(CommandError):
     """A path that leads nowhere."""
 
 
-def resolve(
-    type_: Type,
-    address: int,
-    path: str,
-    pointer: Callable[[int, int], int],
-    index_of: Callable[[str], int],
-    outside: Callable[[int, int], None],
-) -> Place:
-    """Follow a path from a type at an address.
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Go on by so many bytes."""
 
-    ``pointer`` reads a pointer of so many bytes; ``index_of`` reads the text between brackets; ``outside`` is told an
-    index beyond the last one of an array, which is followed all the same. Raises `PathError`.
-    """
-    base, bit, at = type_.resolved, 0, 0
-    element = named = followed = False
-    separator, at = _separator(path, 0)
-    if separator == "?":
-        separator = "->" if base.kind is Kind.POINTER else "."
-    while separator:
-        if separator == "[":
-            end = path.find("]", at)
-            if end < 0:
-                raise PathError("no trailing ']'")
-            index = index_of(path[at:end]) & 0xFFFFFFFF
-            if base.kind is Kind.POINTER:
-                address, type_ = _follow(pointer, address, base)
-                followed = True
-                element = element or (index == 0 and named)
-            elif base.kind is Kind.ARRAY and base.reference is not None:
-                if index >= base.count:
-                    outside(index, (base.count - 1) & 0xFFFFFFFF)
-                type_ = base.reference
+    distance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Read a pointer of so many bytes and go where it points."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Tell that an index is beyond the last one of an array, and go on."""
+
+    index: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The end of a path that leads nowhere."""
+
+    message: str
+
+
+Step = Add | Follow | Outside | Fail
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A path taken apart, and where it leads."""
+
+    steps: tuple[Step, ...]
+    type: Type
+    bit: int
+    """Bit offset of the last member from the start of its structure."""
+    element: bool
+    """Whether it ends in ``[0]`` behind a member that is a pointer."""
+    followed: bool
+    """Whether there are pointers on the way."""
+
+    def follow(self, address: int, pointer: Callable[[int, int], int], outside: Callable[[int, int], None]) -> int:
+        """The address that it leads to. Raises `PathError`."""
+        for step in self.steps:
+            if isinstance(step, Add):
+                address = address + step.distance & MASK64
+            elif isinstance(step, Follow):
+                try:
+                    address = pointer(address, step.size)
+                except ReadError:
+                    raise PathError(f"could not dereference pointer {address & MASK64:x}") from None
+            elif isinstance(step, Outside):
+                outside(step.index, step.last)
             else:
-                raise PathError("cannot index into non-array, non-pointer type")
-            base, size = type_.resolved, type_.size
-            if size <= 0:
-                raise PathError("cannot dereference void type")
-            address, bit = (address + index * size) & MASK64, 0
-            separator, at = _separator(path, end + 1)
-            continue
-        if separator == "->":
-            if base.kind is not Kind.POINTER:
-                raise PathError(f"{type_.spelling} is not a pointer type")
-            address, type_ = _follow(pointer, address, base)
-            base, bit, followed = type_.resolved, 0, True
-        elif separator == ".":
-            if base.kind not in (Kind.STRUCT, Kind.UNION):
-                raise PathError(f"{type_.spelling} is not a struct or union type")
-        else:
-            raise PathError(f"'{path[at : at + 1]}' is not a valid delimiter")
-        element, named = False, True
-        end = _word(path, at)
-        address, bit, type_ = _member(type_, base, address, path[at:end])
-        base = type_.resolved
-        separator, at = _separator(path, end)
-    return Place(type_, address, bit, element, followed)
+                raise PathError(step.message)
+        return address
 
 
-def _separator(path: str, at: int) -> tuple[str, int]:
-    """Return the separator at a place and the place behind it; "" at the end, "?" where there is none."""
-    if at >= len(path):
-        return "", at
-    if path[at] in ".[":
-        return path[at], at + 1
-    if path.startswith("->", at):
-        return "->", at + 2
-    return "?", at
-
-
-def _word(path: str, at: int) -> int:
-    """Return the end of the name that starts here; its first character may be any."""
-    end = at + 1
-    while end < len(path) and path[end].isascii() and (path[end].isalnum() or path[end] == "_"):
-        end += 1
-    return end
-
-
-def _follow(pointer: Callable[[int, int], int], address: int, base: Type) -> tuple[int, Type]:
+def compile_path(type_: Type, path: str, index_of: Callable[[str], int]) -> Path:
+    """Take a path apart; ``index_of`` reads the text between brackets."""
+    steps: list[Step] = []
     try:
-        value = pointer(address, base.size)
-    except ReadError:
-        raise PathError(f"could not dereference pointer {address & MASK64:x}") from None
-    if base.reference is None:
-        raise PathError("cannot dereference void type")
-    return value, base.reference
-
-
-def _member(type_: Type, base: Type, address: int, name: str) -> tuple[int, int, Type]:
-    if base.kind not in (Kind.STRUCT, Kind.UNION):
-        raise PathError(f"failed to find member {name} of {type_.spelling}: {NOT_RECORD}")
-    try:
-        member = base.member(name)
+        return _Compiler(type_, path, index_of, steps).path()
+    except PathError as error:
+        return Path((*steps, Fail(str(error))), type_, 0, False, False)
     except TypeNotFound as error:
-        raise PathError(f"failed to find member {name} of {type_.spelling}: {error.reason}") from None
-    return (address + member.bit_offset // 8) & MASK64, member.bit_offset, member.type
+        return Path((*steps, Fail(f"failed to resolve type: {error.reason}")), type_, 0, False, False)
+
+
+class _Compiler:
+    """A path on its way."""
+
+    def __init__(self, type_: Type, path: str, index_of: Callable[[str], int], steps: list[Step]) -> None:
+        self._text, self._index_of, self._steps = path, index_of, steps
+        self._type, self._base = type_, type_.resolved
+        self._bit = 0
+        self._element = self._named = self._followed = False
+
+    def path(self) -> Path:
+        separator, at = self._separator(0)
+        if separator == "?":
+            separator = "->" if self._base.kind is Kind.POINTER else "."
+        while separator:
+            at = self._index(at) if separator == "[" else self._member(separator, at)
+            separator, at = self._separator(at)
+        merged: list[Step] = []
+        for step in self._steps:
+            if isinstance(step, Add) and merged and isinstance(last := merged[-1], Add):
+                merged[-1] = Add(last.distance + step.distance)
+            else:
+                merged.append(step)
+        return Path(tuple(merged), self._type, self._bit, self._element, self._followed)
+
+    def _separator(self, at: int) -> tuple[str, int]:
+        """Return the separator at a place and the place behind it; "" at the end, "?" where there is none."""
+        text = self._text
+        if at >= len(text):
+            return "", at
+        if text[at] in ".[":
+            return text[at], at + 1
+        return ("->", at + 2) if text.startswith("->", at) else ("?", at)
+
+    def _go(self, type_: Type | None) -> None:
+        if type_ is None:
+            raise PathError("cannot dereference void type")
+        self._type, self._base, self._bit = type_, type_.resolved, 0
+
+    def _follow(self) -> None:
+        self._steps.append(Follow(self._base.size))
+        self._followed = True
+        self._go(self._base.reference)
+
+    def _index(self, at: int) -> int:
+        end = self._text.find("]", at)
+        if end < 0:
+            raise PathError("no trailing ']'")
+        index = self._index_of(self._text[at:end]) & 0xFFFFFFFF
+        if self._base.kind is Kind.POINTER:
+            self._follow()
+            self._element = self._element or (index == 0 and self._named)
+        elif self._base.kind is Kind.ARRAY:
+            if index >= self._base.count:
+                self._steps.append(Outside(index, (self._base.count - 1) & 0xFFFFFFFF))
+            self._go(self._base.reference)
+        else:
+            raise PathError("cannot index into non-array, non-pointer type")
+        size = self._type.size
+        if size <= 0:
+            raise PathError("cannot dereference void type")
+        self._steps.append(Add(index * size))
+        return end + 1
+
+    def _member(self, separator: str, at: int) -> int:
+        if separator == "->":
+            if self._base.kind is not Kind.POINTER:
+                raise PathError(f"{self._type.spelling} is not a pointer type")
+            self._follow()
+        elif separator == ".":
+            if self._base.kind not in RECORDS:
+                raise PathError(f"{self._type.spelling} is not a struct or union type")
+        else:
+            raise PathError(f"'{self._text[at : at + 1]}' is not a valid delimiter")
+        self._element, self._named = False, True
+        end = self._word(at)
+        name = self._text[at:end]
+        try:
+            if self._base.kind not in RECORDS:
+                raise TypeNotFound(name, NOT_RECORD)
+            member = self._base.member(name)
+        except TypeNotFound as error:
+            raise PathError(f"failed to find member {name} of {self._type.spelling}: {error.reason}") from None
+        self._steps.append(Add(member.bit_offset // 8))
+        self._go(member.type)
+        self._bit = member.bit_offset
+        return end
+
+    def _word(self, at: int) -> int:
+        """Return the end of the name that starts here; its first character may be any."""
+        text, end = self._text, at + 1
+        while end < len(text) and text[end].isascii() and (text[end].isalnum() or text[end] == "_"):
+            end += 1
+        return end

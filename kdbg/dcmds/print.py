@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from kdbg.dcmds.paths import Place, resolve
+from kdbg.dcmds.leaves import Style
+from kdbg.dcmds.memory import Memory
+from kdbg.dcmds.paths import Path, PathError, compile_path
 from kdbg.dcmds.registry import Call, View, dcmd, flag, number
-from kdbg.dcmds.render import Memory, Renderer, Shown, Style
+from kdbg.dcmds.render import Renderer, Shown
 from kdbg.dcmds.texts import MASK64
 from kdbg.dcmds.typenames import data_type, exact_symbol, lookup, memory_of, number_reader, take_type_name
 from kdbg.errors import CommandError, ReadError, SymbolNotFound, TypeNotFound, UsageError
@@ -62,15 +64,20 @@ def _text(record: Shown | Piped, view: View) -> str:
 )
 def print_(call: Call) -> Iterator[Shown | Piped]:
     """Show typed memory. Source of its form: mdb_print.c."""
-    if call.options.p and call.options.i:
-        raise CommandError("-p and -i options are incompatible")
-    type_, words = _type(call)
-    yield from _Print(call, type_).run(words)
-    call.session.dot = (call.address + type_.size) & MASK64
+    made = call.kept.get("print")
+    if made is None:
+        if call.options.p and call.options.i:
+            raise CommandError("-p and -i options are incompatible")
+        named, type_, words = _type(call)
+        made = _Print(call, type_, words)
+        if named and not call.options.i:
+            call.kept["print"] = made
+    yield from made.run(call.address)
+    call.session.dot = (call.address + made.type.size) & MASK64
 
 
-def _type(call: Call) -> tuple[Type, list[str | int]]:
-    """Return the type that is named, or that of the symbol at the address; and the words behind it."""
+def _type(call: Call) -> tuple[bool, Type, list[str | int]]:
+    """Return whether a type is named; that type, or that of the symbol at the address; and the words behind it."""
     from kdbg.lang.errors import Abort
 
     words, immediate = list(call.words), call.options.i
@@ -79,7 +86,7 @@ def _type(call: Call) -> tuple[Type, list[str | int]]:
             raise UsageError("")
         name, rest = take_type_name(words)
         try:
-            return lookup(call, name), rest
+            return True, lookup(call, name), rest
         except TypeNotFound as error:
             reason = error.reason
         if call.explicit and not immediate:
@@ -88,7 +95,7 @@ def _type(call: Call) -> tuple[Type, list[str | int]]:
                 symbol = exact_symbol(call.target, call.address)
                 name = call.target.qualified(symbol).partition("`")[0]
                 # a tag that is no type is one word for all that follows
-                return data_type(call.target, symbol), words[len(words) - len(rest) - 1 :]
+                return False, data_type(call.target, symbol), words[len(words) - len(rest) - 1 :]
             except (SymbolNotFound, TypeNotFound) as error:
                 reason = error.reason
         raise Abort(f"failed to look up type {name}: {reason}")
@@ -99,7 +106,7 @@ def _type(call: Call) -> tuple[Type, list[str | int]]:
     except SymbolNotFound as error:
         raise CommandError(f"no symbol information for {call.session.label(call.address)}: {error.reason}") from None
     try:
-        return data_type(call.target, symbol), words
+        return False, data_type(call.target, symbol), words
     except TypeNotFound as error:
         label = call.session.label(call.address)
         raise CommandError(f"no type data available for {label} [{symbol.index}]: {error.reason}") from None
@@ -113,29 +120,38 @@ def _covering(call: Call, name: str) -> str:
     return name
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A member that is asked for."""
+
+    path: Path
+    prefix: str
+    suffix: str
+
+
 class _Print:
-    """One call of ::print."""
+    """::print as it is called; it serves all addresses of a loop."""
 
-    def __init__(self, call: Call, type_: Type) -> None:
-        self.call, self.type, self.target = call, type_, call.target
-        self.memory = memory_of(call.target, call.options.p)
-        self.real = self.memory
-        self.address = call.address
-        if not call.explicit or call.options.i:
-            self.address = 0
-        if call.options.i:
-            self.memory = _immediate(call.address, type_.size, self.real)
-        self.style = self._style()
+    def __init__(self, call: Call, type_: Type, words: list[str | int]) -> None:
+        self.type, self.target, self.session = type_, call.target, call.session
+        self.words, self.piped, self.given = words, call.piped_out, call.explicit
+        self.immediate = call.options.i
+        self.real = memory_of(call.target, call.options.p)
+        self.memory = _immediate(call.address, type_.size, self.real) if self.immediate else self.real
+        self.style = self._style(call)
+        self._shown: dict[bool, Renderer] = {}
+        self._index_of = number_reader(call)
+        self._named: dict[str, Named] = {}
 
-    def _style(self) -> Style:
-        options, session = self.call.options, self.call.session
-        elements = session.settings.array_limit if options.l is None else options.l
-        characters = session.settings.string_limit if options.c is None else options.c
+    def _style(self, call: Call) -> Style:
+        options, settings = call.options, call.session.settings
+        elements = settings.array_limit if options.l is None else options.l
+        characters = settings.string_limit if options.c is None else options.c
         return Style(
             types=options.t or options.T,
             base_types=options.T,
             addresses=options.a,
-            values=self.call.explicit,
+            values=call.explicit,
             holes=options.h,
             hexadecimal=options.x,
             decimal=options.d and not options.x,
@@ -143,94 +159,104 @@ class _Print:
             depth=1 << 62 if options.s is None else options.s,
             elements=None if options.L else elements,
             characters=None if options.C else characters,
-            adb=session.settings.adb,
+            adb=settings.adb,
         )
 
-    def run(self, words: list[str | int]) -> Iterator[Shown | Piped]:
+    def run(self, address: int) -> Iterator[Shown | Piped]:
         """Show the whole, or what the words name."""
-        if not words:
-            if self.call.piped_out:
-                yield from self._pipe(self.memory, self.type, self.address, 0)
+        if not self.given or self.immediate:
+            address = 0
+        if not self.words:
+            if self.piped:
+                yield self._pipe(self.memory, self.type, address, 0)
             else:
-                yield from self._renderer(self.memory).show(self.type, self.address)
-        for word in words:
+                yield from self._renderer(self.memory).show(self.type, address)
+        for word in self.words:
             if isinstance(word, int):
-                yield from self._offset(word)
+                yield from self._offset(word, address)
             else:
-                yield from self._path(word)
+                yield from self._member(word, address)
 
     def _renderer(self, memory: Memory) -> Renderer:
-        left_over = {"object": "unknown symbol name", "dump": None}.get(self.target.kind, UNSUPPORTED)
-        if left_over is None and self.call.options.i:
-            left_over = UNSUPPORTED
-        return Renderer(memory, self.style, self.call.warn, self.call.session.label, left_over)
-
-    def _pointer(self, address: int, size: int) -> int:
-        return self.real.number(address, size)
+        real = memory is self.real
+        shown = self._shown.get(real)
+        if shown is None:
+            left_over = {"object": "unknown symbol name", "dump": None}.get(self.target.kind, UNSUPPORTED)
+            if left_over is None and not real:
+                left_over = UNSUPPORTED
+            shown = Renderer(memory, self.style, self.session.warn, self.session.label, left_over)
+            self._shown[real] = shown
+        return shown
 
     def _outside(self, index: int, last: int) -> None:
-        radix = self.call.session.radix
-        self.call.warn(f"index {digits(index, radix)} is outside of array bounds [0 .. {digits(last, radix)}]")
+        radix = self.session.radix
+        self.session.warn(f"index {digits(index, radix)} is outside of array bounds [0 .. {digits(last, radix)}]")
 
-    def _path(self, path: str) -> Iterator[Shown | Piped]:
+    def _name(self, word: str) -> Named:
+        path = compile_path(self.type, word, self._index_of)
+        prefix, suffix = word, ""
+        if path.type.resolved.kind in (Kind.STRUCT, Kind.UNION):
+            suffix = "."
+            if path.element:
+                prefix, suffix = word.rpartition("[")[0], "->"
+        return Named(path, prefix, suffix)
+
+    def _member(self, word: str, address: int) -> Iterator[Shown | Piped]:
         from kdbg.lang.errors import Abort
 
+        named = self._named.get(word)
+        if named is None:
+            named = self._named[word] = self._name(word)
+        path = named.path
         try:
-            number = number_reader(self.call)
-            place = resolve(self.type, self.address, path, self._pointer, number, self._outside)
-        except CommandError as error:
-            if type(error).__module__ != "kdbg.dcmds.paths":
-                raise
+            place = path.follow(address, self.real.source_number, self._outside)
+        except PathError as error:
             raise Abort(str(error)) from None
-        prefix, suffix = path, ""
-        if place.type.resolved.kind in (Kind.STRUCT, Kind.UNION):
-            suffix = "."
-            if place.element:
-                prefix, suffix = (path or "<anon>").rpartition("[")[0], "->"
-        yield from self._show(place, prefix, suffix)
+        yield from self._show(path.type, place, path.bit % 8, path.followed, named.prefix, named.suffix)
 
-    def _offset(self, offset: int) -> Iterator[Shown | Piped]:
+    def _offset(self, offset: int, address: int) -> Iterator[Shown | Piped]:
         from kdbg.lang.errors import Abort
 
         found = member_at(self.type, offset * 8)
         if found is None:
             raise Abort(f"invalid offset {offset & MASK64:x}")
         name, type_, bit = found
-        place = Place(type_, (self.address + offset - bit // 8) & MASK64, bit, False, False)
-        yield from self._show(place, name, "." if name else "")
+        place = (address + offset - bit // 8) & MASK64
+        yield from self._show(type_, place, bit % 8, False, name, "." if name else "")
 
-    def _show(self, place: Place, prefix: str, suffix: str) -> Iterator[Shown | Piped]:
-        memory = self.real if place.followed else self.memory
-        bit = place.bit % 8
-        if self.call.piped_out:
-            yield from self._pipe(memory, place.type, place.address, bit)
+    def _show(
+        self, type_: Type, address: int, bit: int, followed: bool, prefix: str, suffix: str
+    ) -> Iterator[Shown | Piped]:
+        memory = self.real if followed else self.memory
+        if self.piped:
+            yield self._pipe(memory, type_, address, bit)
         elif bit:
-            yield from self._renderer(memory).show_bits(place.type, place.address, bit, prefix)
+            yield from self._renderer(memory).show_bits(type_, address, bit, prefix)
         else:
-            yield from self._renderer(memory).show(place.type, place.address, prefix, suffix)
+            yield from self._renderer(memory).show(type_, address, prefix, suffix)
 
-    def _pipe(self, memory: Memory, type_: Type, address: int, bit: int) -> Iterator[Piped]:
+    def _pipe(self, memory: Memory, type_: Type, address: int, bit: int) -> Piped:
         """Pass on the value, or the address of what is no number."""
-        base, radix = type_.resolved, self.call.session.radix
+        base = type_.resolved
         value = address
         if not self.style.addresses and base.kind in (Kind.POINTER, Kind.ENUM, Kind.INTEGER):
             size = {Kind.POINTER: memory.pointer, Kind.ENUM: 4}.get(base.kind, 0)
             encoding = base.encoding
             try:
                 if encoding is None:
-                    value = memory.number(address, size)
+                    value = memory.source_number(address, size)
                 else:
                     value = _integer(memory, address, bit, encoding.bits)
             except ReadError as error:
                 what = {Kind.POINTER: "pointer", Kind.ENUM: "enum"}.get(base.kind)
                 what = what or f"{(encoding.bits + 7) // 8 if encoding else size} bytes"
-                self.call.warn(f"failed to read {what} at {address:x}: {error.reason}")
+                self.session.warn(f"failed to read {what} at {address:x}: {error.reason}")
                 raise CommandError(f"failed to print type: {error.reason}") from None
-        yield Piped(value, prefixed(value, radix))
+        return Piped(value, prefixed(value, self.session.radix))
 
 
 def _integer(memory: Memory, address: int, bit: int, bits: int) -> int:
-    value = memory.number(address, (bits + 7) // 8)
+    value = memory.source_number(address, (bits + 7) // 8)
     return value >> bit & (1 << bits) - 1 if bits % 8 or bit else value
 
 

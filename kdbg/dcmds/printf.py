@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kdbg.dcmds.paths import PathError, resolve
+from kdbg.dcmds.paths import Path, PathError, compile_path
 from kdbg.dcmds.registry import OPTIONAL, Call, dcmd
 from kdbg.dcmds.texts import MASK64, internet, internet6
 from kdbg.dcmds.typenames import lookup, memory_of, number_reader, take_type_name
@@ -19,7 +19,7 @@ from kdbg.lang.formats_numbers import calendar, digits
 from kdbg.symbols.model import Encoding, Kind, Type
 
 if TYPE_CHECKING:
-    from kdbg.dcmds.render import Memory
+    from kdbg.dcmds.memory import Memory
 
 Value = int | str | bytes
 
@@ -113,6 +113,14 @@ def parse(text: str, pointer_width: int = 16) -> Format:
 )
 def printf(call: Call) -> Iterator[Printed]:
     """Show members in a format. Source: mdb_print.c (cmd_printf), mdb_io.c (what the letters show)."""
+    made = call.kept.get("printf")
+    if made is None:
+        made = call.kept["printf"] = _prepare(call)
+    yield from made.run(call.address)
+    call.session.dot = (call.address + made.type.size) & MASK64
+
+
+def _prepare(call: Call) -> _Printf:
     if not call.explicit:
         raise UsageError("")
     words = list(call.words)
@@ -129,18 +137,21 @@ def printf(call: Call) -> Iterator[Printed]:
     if len(members) != len(form.directives):
         what = "missing" if len(members) > len(form.directives) else "extra"
         raise Abort(f"{what} format specifiers (found {len(form.directives)}, expected {len(members)})")
-    yield from _Printf(call, type_).run(form, members)
-    call.session.dot = (call.address + type_.size) & MASK64
+    return _Printf(call, type_, form, members)
 
 
 class _Printf:
-    """One call of ::printf."""
+    """::printf as it is called; it serves all addresses of a loop."""
 
-    def __init__(self, call: Call, type_: Type) -> None:
-        self.call, self.type = call, type_
+    def __init__(self, call: Call, type_: Type, form: Format, members: list[str | int]) -> None:
+        self.call, self.type, self.form, self.members = call, type_, form, members
         self.memory: Memory = memory_of(call.target)
+        self.address = call.address
+        self._index_of = number_reader(call)
+        self._paths: dict[str, Path] = {}
 
-    def run(self, form: Format, members: list[str | int]) -> Iterator[Printed]:
+    def run(self, address: int) -> Iterator[Printed]:
+        self.address, form, members = address, self.form, self.members
         pieces: list[str] = []
         values: list[int | str | None] = []
         try:
@@ -154,11 +165,11 @@ class _Printf:
                 raise
             # what was shown before the failure stays, behind the message
             self.call.warn(str(error))
-            yield Printed(self.call.address, tuple(values), "".join(pieces))
+            yield Printed(address, tuple(values), "".join(pieces))
             if isinstance(error, Abort):
                 raise Abort("") from None
             raise Silent from None
-        yield Printed(self.call.address, tuple(values), "".join(pieces) + form.rest)
+        yield Printed(address, tuple(values), "".join(pieces) + form.rest)
 
     def _value(self, directive: Directive, member: str | int) -> Value:
         letter = directive.letter
@@ -167,15 +178,16 @@ class _Printf:
         if member == ".":
             if _READ[letter] not in (_Printf._pointer, _Printf._signed, _Printf._unsigned):
                 raise Abort("expected integer or pointer format specifier for '.'")
-            return self.call.address
+            return self.address
+        path = self._paths.get(member)
+        if path is None:
+            path = self._paths[member] = compile_path(self.type, member, self._index_of)
         try:
-            place = resolve(
-                self.type, self.call.address, member, self.memory.number, number_reader(self.call), self._outside
-            )
+            place = path.follow(self.address, self.memory.source_number, self._outside)
         except PathError as error:
             raise Abort(str(error)) from None
         try:
-            return _READ[letter](self, place.type, place.address, place.bit)
+            return _READ[letter](self, path.type, place, path.bit)
         except CommandError as error:
             self.call.warn(str(error))
             error.args = (f"failed to print member '{member}'",)

@@ -10,7 +10,7 @@ from kdbg.errors import SymbolNotFound, TypeNotFound, UsageError
 from kdbg.symbols.table import STT_FUNC, STT_OBJECT, Symbol
 
 if TYPE_CHECKING:
-    from kdbg.dcmds.render import Memory
+    from kdbg.dcmds.memory import Memory
     from kdbg.symbols.model import Type
     from kdbg.target import Target
 
@@ -68,7 +68,7 @@ def data_type(target: Target, symbol: Symbol) -> Type:
 
 def memory_of(target: Target, physical: bool = False) -> Memory:
     """The target's memory for a renderer."""
-    from kdbg.dcmds.render import Memory
+    from kdbg.dcmds.memory import Memory
     from kdbg.target import Space
 
     pointer = target.bits // 8
