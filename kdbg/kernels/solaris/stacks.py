@@ -151,10 +151,10 @@ class Unwinder:
         except Error:
             return None
 
-    def _step32(self, fp: int, _: int, return_address: int) -> tuple[int, ...]:
-        """Arguments of the frame: as many words above it as the caller drops."""
+    def _step32(self, fp: int, pc: int, return_address: int) -> tuple[int, ...]:
+        """Arguments of the frame: the words above it that the caller drops; where it drops none, as its type tells."""
         try:
-            count = pushed_arguments(self.target.read(return_address, 6))
+            count = pushed_arguments(self.target.read(return_address, 6)) or self._declared(pc)
         except ReadError:
             return ()
         for words in range(min(count, MOST_ARGUMENTS), 0, -1):
@@ -164,6 +164,14 @@ class Unwinder:
                 continue
             return tuple(int.from_bytes(data[4 * at : 4 * at + 4], "little") for at in range(words))
         return ()
+
+    def _declared(self, pc: int) -> int:
+        """How many arguments the function of this pc takes by its type; 0 where nothing tells."""
+        function = self._function(pc) if pc else None
+        try:
+            return len(self.target.type_of(function[0]).resolved.arguments) if function else 0
+        except Error:
+            return 0
 
 
 def thread_stack(kernel: Solaris, thread: int) -> list[Frame]:
