@@ -99,7 +99,7 @@ _MODCTL = Table([
 ])  # fmt: skip
 
 
-@dcmd("modctl", "show how the kernel controls its modules", address=OPTIONAL, needs=("kernel",), module=MODULE,
+@dcmd("modctl", "show how the kernel controls its modules", address=OPTIONAL, plain_usage=True, needs=("kernel",), module=MODULE,
       table=_MODCTL, example="::modctl")  # fmt: skip
 def modctl(call: Call) -> Iterator[ModctlRow | None]:
     """One modctl or all."""
@@ -141,7 +141,7 @@ _MODINFO = Table([
 ])  # fmt: skip
 
 
-@dcmd("modinfo", "show what modules are loaded", address=OPTIONAL, needs=("kernel",), module=MODULE, table=_MODINFO,
+@dcmd("modinfo", "show what modules are loaded", address=OPTIONAL, plain_usage=True, needs=("kernel",), module=MODULE, table=_MODINFO,
       example="::modinfo")  # fmt: skip
 def modinfo(call: Call) -> Iterator[ModuleRow | None]:
     """One module or all."""

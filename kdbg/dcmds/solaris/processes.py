@@ -76,7 +76,7 @@ def _process_table(call: Call) -> Table:
     return ProcessTable((), shown="".join(letter for letter in "flstzTP" if call.options[letter]))
 
 
-@dcmd("ps", "list processes", address=OPTIONAL, synopsis="[-fltzTP]", needs=("kernel",), module=MODULE,
+@dcmd("ps", "list processes", address=OPTIONAL, plain_usage=True, synopsis="[-fltzTP]", needs=("kernel",), module=MODULE,
       options=[flag("f", "with arguments"), flag("l", "with their lwps"), flag("s", "with the service"),
                flag("t", "with their threads"), flag("z", "with the zone"), flag("T", "with the task"),
                flag("P", "with the project")],
@@ -122,12 +122,11 @@ def ptree(call: Call) -> Iterator[SolarisProcess]:
     """All processes, or the ancestors of one, itself and those below it."""
     part: Processes = call.kernel.part(Processes)
     if call.explicit:
-        try:
-            above = part.ancestors(call.address)
-        except ReadError as error:
-            call.warn(f"couldn't read proc_t from {call.address:x}")
-            call.warn(f"couldn't read ancestor at {call.address:x}: {error.reason}")
-            above = []
+        above, broken = part.ancestors(call.address)
+        if broken is not None:
+            call.warn(f"couldn't read proc_t from {broken.address:x}")
+            call.warn(f"couldn't read ancestor at {broken.address:x}: {broken.reason}")
+            above = [address for address in above if address != broken.address]
         for depth, address in enumerate(above):
             yield replace(part.record(address), depth=depth)
     for address in walk_processes(Walk(call.session, "proc", call.address if call.explicit else None)):

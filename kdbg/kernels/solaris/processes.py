@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import Error, ReadError
 from kdbg.kernels.solaris.layouts import Layout
+from kdbg.kernels.solaris.walks import BrokenListError
 from kdbg.records import Process
 
 if TYPE_CHECKING:
@@ -157,23 +158,23 @@ class Processes:
             if found["child"]:
                 pending.append((found["child"], "p_child", address))
 
-    def ancestors(self, address: int) -> list[int]:
-        """The ancestors of a process, the first of all processes first. Raises `ReadError`."""
+    def ancestors(self, address: int) -> tuple[list[int], BrokenListError | None]:
+        """The ancestors of a process, the first of all processes first, and where a process on the way is unreadable."""
         found: list[int] = []
-        while address and len(found) < MOST_ANCESTORS:
-            address = self.load(address)["parent"]
-            if address in found:
+        while len(found) < MOST_ANCESTORS:
+            try:
+                parent = self.load(address)["parent"]
+            except ReadError as error:
+                return found[::-1], BrokenListError(address, error)
+            if not parent or parent in found:
                 break
-            if address:
-                found.append(address)
-        return found[::-1]
+            found.append(parent)
+            address = parent
+        return found[::-1], None
 
     def depth(self, address: int) -> int:
         """How many ancestors a process has; those count that can be read."""
-        try:
-            return len(self.ancestors(address))
-        except ReadError:
-            return 0
+        return len(self.ancestors(address)[0])
 
     def by_pid(self, pid: int) -> int | None:
         """Address of the process with an id, as the kernel finds it: pidhash, procdir. None where there is none."""

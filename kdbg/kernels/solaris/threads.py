@@ -349,9 +349,12 @@ def _listed_threads(kernel: Solaris, taskq: int) -> list[int] | None:
     if queue.tq_flags & TASKQ_DYNAMIC:
         return None
     count, word = queue.tq_nthreads, kernel.bits // 8
+    # a union: the one thread, or the list of all
+    listed = queue.tq_thr if queue.has("tq_thr") else queue
+    prefix = "_" if listed.has("_tq_thread") else ""
     if queue.tq_nthreads_max == 1:
-        return [int(queue.tq_thread)][:count]
+        return [int(listed[f"{prefix}tq_thread"])][:count]
     if not 0 <= count <= MOST_THREADS:
         raise ReadError(taskq, f"{count} threads of a task queue")
-    data = kernel.memory.read(int(queue.tq_threadlist), count * word)
+    data = kernel.memory.read(int(listed[f"{prefix}tq_threadlist"]), count * word)
     return [int.from_bytes(data[at : at + word], "little") for at in range(0, len(data), word)]
