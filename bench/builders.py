@@ -59,7 +59,7 @@ def sparse(folder: Path, size: int, base: Domain | None = None) -> Path:
         built.contexts(), [], frames.pages, paravirtual=False, shared_info=built.shared,
     )  # fmt: skip
     path = folder / f"sparse-{size / GIGABYTE:g}gb"
-    # an empty core gives the sections; the table and the pages are laid out here, since a list of millions of pairs is slow
+    # an empty core gives the sections; table and pages are laid out here: a list of millions of pairs is slow
     write_elf(path, core, ElfShape(frames_first=True))
     return _enlarge(path, frames.pages, count)
 
