@@ -169,7 +169,9 @@ class Scan:
             found |= ~kernel & (entries & np.uint64(GLOBAL) == np.uint64(0))
             return found
         sizes = np.array([1 << level.shift for level in self.space.mode.levels], np.uint64)[batch.levels]
+        last = (1 << 64) - 1
         for start, end in self.texts:
+            start, end = min(start, last), min(end, last)  # a damaged module may claim to end beyond all memory
             found |= (batch.addresses < np.uint64(end)) & (batch.addresses + (sizes - np.uint64(1)) >= np.uint64(start))
         found &= entries & np.uint64(WRITE) != np.uint64(0)
         return found
