@@ -43,6 +43,8 @@ class Dump(Target):
         """Files given with the dump: a namelist."""
         self.image = image
         self.notes.extend(image.damage)
+        if image.order_assumed:
+            image.numberer = self._number_pages
         self._spaces: dict[tuple[int, int], AddressSpace] = {}
 
     # what it is
@@ -145,14 +147,19 @@ class Dump(Target):
 
     def read_physical(self, address: int, size: int) -> bytes:
         """Exactly ``size`` bytes of guest-physical memory. Raises `Missing`."""
-        return self._numbered.read_physical(address, size)
+        return self.image.read_physical(address, size)
 
-    @property
-    def _numbered(self) -> Image:
-        """The image, after the kernel has had the opportunity to number its pages."""
-        if self.image.order_assumed:
-            _ = self.kernel
-        return self.image
+    def _number_pages(self) -> None:
+        """Number the pages of a core that holds no pfn by the guest's own list."""
+        kernel, image = self.kernel, self.image
+        if kernel is not None and kernel.family == "solaris":
+            from kdbg.kernels.solaris.frames import number_pages
+
+            number_pages(kernel, image)  # type: ignore[arg-type]
+        else:
+            from kdbg.kernels.xen.frames import number_pages as number_by_lists
+
+            number_by_lists(self, image)  # type: ignore[arg-type]
 
     def translate(
         self, address: int, root: int | None = None, process: int | Process | None = None
@@ -167,15 +174,15 @@ class Dump(Target):
     @property
     def pages(self) -> PageMap:
         """The pfns whose bytes lie in the file."""
-        return self._numbered.pages
+        return self.image.pages
 
     def pfn_to_mfn(self, pfn: int) -> int | None:
         """The machine frame of a guest frame, or None."""
-        return self._numbered.pfn_to_mfn(pfn)
+        return self.image.pfn_to_mfn(pfn)
 
     def mfn_to_pfn(self, mfn: int) -> int | None:
         """The guest frame of a machine frame, or None."""
-        return self._numbered.mfn_to_pfn(mfn)
+        return self.image.mfn_to_pfn(mfn)
 
     # names and types
 

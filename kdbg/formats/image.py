@@ -6,7 +6,7 @@ machine's (mfn). `Image.page` takes what page tables hold; `Image.pfn_to_mfn` an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kdbg.errors import FormatError, Missing
@@ -84,6 +84,8 @@ class Image:
         """Whether page tables hold machine frames."""
         self.order_assumed = False
         """Whether pages are numbered as if the frame table were in pfn order, which only the guest can tell."""
+        self.numberer: Callable[[], None] | None = None
+        """Called before a pfn is first asked for, where `order_assumed`: it may number the pages."""
         self.damage: list[str] = []
         """What is wrong with the file, a sentence each."""
 

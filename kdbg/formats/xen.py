@@ -51,7 +51,7 @@ class XenImage(Image):
         self.paravirtual = paravirtual
         self.bits = bits
         self.tables = tables
-        self.pfns = tables.pfns
+        self._pfns = tables.pfns
         self.frames: Column | None = tables.mfns if paravirtual else tables.pfns
         """The column of what page tables hold."""
         self.hypervisor: Mapping[str, object] = {}
@@ -81,6 +81,14 @@ class XenImage(Image):
         ]
 
     # pages
+
+    @property
+    def pfns(self) -> Column | None:
+        """The column of guest frames; None where there is none."""
+        if self.numberer is not None:
+            numberer, self.numberer = self.numberer, None
+            numberer()
+        return self._pfns
 
     def _at(self, position: int | None) -> memoryview | None:
         if position is None or position >= self.pages_in_file:
@@ -176,7 +184,8 @@ class XenImage(Image):
         positions = self.tables.mfns.positions(listed)
         pfns = np.full(len(self.tables.mfns), (1 << 64) - 1, np.uint64)
         pfns[positions[positions >= 0]] = np.flatnonzero(positions >= 0).astype(np.uint64)
-        self.pfns = FrameColumn(memoryview(pfns), (1 << 64) - 1)
+        self._pfns = FrameColumn(memoryview(pfns), (1 << 64) - 1)
+        self.order_assumed = False
         self.__dict__.pop("pages", None)
 
     # what it is

@@ -1,8 +1,8 @@
 """Stacks of any kernel from a CPU's registers alone: frame pointers where they lead somewhere, else a scan.
 
 A scan takes the words of the stack that lie right behind a call instruction. Which of them are the stack's own frames
-and which are left over from calls that have returned is judged by what the call instructions call: the best chain is one
-in which each call leads to the function of the frame before it. A frame's note says what speaks for it.
+and which are left over from calls that have returned is judged by what the call instructions call: the best chain is
+one in which each call leads to the function of the frame before it. A frame's note says what speaks for it.
 """
 
 from __future__ import annotations

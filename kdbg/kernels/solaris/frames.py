@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from kdbg.errors import Error
 
 if TYPE_CHECKING:
-    from kdbg.formats.xc_core import XcCore
+    from kdbg.formats.xen import XenImage
     from kdbg.kernels.solaris.kernel import Solaris
 
 SAMPLES = 64
 """Entries of the two lists that are held against each other before the table is believed to be in pfn order."""
 
 
-def number_pages(kernel: Solaris, image: XcCore) -> None:
+def number_pages(kernel: Solaris, image: XenImage) -> None:
     """Number the core's pages by the kernel's list, unless the frame table agrees with it as it stands."""
     try:
         at, count = kernel.word_at("mfn_list"), kernel.word_at("mfn_count")
@@ -34,7 +34,7 @@ def number_pages(kernel: Solaris, image: XcCore) -> None:
     image.number_pages(listed)
 
 
-def _agree(kernel: Solaris, image: XcCore, at: int, count: int) -> bool:
+def _agree(kernel: Solaris, image: XenImage, at: int, count: int) -> bool:
     """Whether the frame table, taken in pfn order, says the same as the kernel's list where both are asked."""
     word, pages = kernel.bits // 8, image.tables.page_count
     if not count:

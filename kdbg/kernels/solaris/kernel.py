@@ -28,7 +28,7 @@ T = TypeVar("T")
 class Solaris:
     """The kernel of a dump."""
 
-    name = "solaris"
+    family = "solaris"
     family = "solaris"
     """Of the dcmds for it: the package in `kdbg.dcmds`."""
 
@@ -51,14 +51,7 @@ class Solaris:
         for space in target.kernel_spaces():
             info = debug_info(target.memory(space), address)
             if info is not None:
-                kernel = cls(target, space, info)
-                if target.image.order_assumed:
-                    from kdbg.formats.xc_core import XcCore
-                    from kdbg.kernels.solaris.frames import number_pages
-
-                    assert isinstance(target.image, XcCore)
-                    number_pages(kernel, target.image)
-                return kernel
+                return cls(target, space, info)
         return None
 
     @classmethod

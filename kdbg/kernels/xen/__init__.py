@@ -1,0 +1,1 @@
+"""What a paravirtual guest keeps for Xen, whichever kernel it runs."""
