@@ -246,13 +246,12 @@ def _place_text(record: Any, view: View) -> str:
 
 @dcmd(
     "vatopfn",
-    "give the frame that an address leads to",
+    "give the frame that an address leads to, with each level's entry, the lowest first",
     address=REQUIRED_AFTER_OPTIONS,
     synopsis="[-a as]",
     options=[number("a", "as", "in the address space of this struct as")],
     text=_place_text,
     pipe=lambda record: record.pfn if isinstance(record, Place) else None,
-    help="Each level's table and entry, the lowest first, then the frame. In a pipe: the pfn.",
     example="fffffffffbc4b7f0::vatopfn",
     module="unix",
 )

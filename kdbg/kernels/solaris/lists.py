@@ -129,10 +129,10 @@ def list_elements(
     except ReadError as error:
         raise StoppedError(f"failed to read {name} at {prefixed(address)}", False, address, error.reason) from None
     size, offset = head["size"], head["offset"]
-    if not offset + links.node_size <= size <= MOST_ELEMENT:
+    mask = (1 << kernel.bits) - 1
+    if size < offset + links.node_size & mask:
         raise StoppedError(f"invalid or uninitialized {name} at {prefixed(address)}", False, address)
     end, at, guard = address + links.head_at, head["first"], Guard(element)
-    mask = (1 << kernel.bits) - 1
     where = offset + links.node_next
     while at != end:
         found = at - offset & mask
@@ -146,6 +146,8 @@ def list_elements(
 
 def _element(memory: Any, address: int, size: int, name: str, started: bool = True) -> bytes:
     try:
+        if size > MOST_ELEMENT:
+            raise ReadError(address)
         data: bytes = memory.read(address, size)
     except ReadError as error:
         raise StoppedError(f"failed to read {name} at {prefixed(address)}", started, address, error.reason) from None
@@ -163,7 +165,7 @@ def avl_elements(
     except ReadError as error:
         raise StoppedError(f"failed to read {name} at {prefixed(address)}", False, address, error.reason) from None
     size, offset = tree["size"], tree["offset"]
-    if not offset + form.node.size <= size <= MOST_ELEMENT:
+    if size < offset + form.node.size & mask:
         text = f"invalid avl_tree_t at {address:x}, avl_size:{_int(size)}, avl_offset:{_int(offset)}"
         raise StoppedError(text, False, address, "unknown symbol name")
 

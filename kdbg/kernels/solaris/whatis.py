@@ -236,12 +236,13 @@ def _threads(kernel: Solaris) -> Iterator[_Thread]:
     """The threads in the order of the kernel's list."""
     from kdbg.kernels.solaris.lists import chain
 
-    form = {"next": "t_next", "base": "t_stkbase", "stack": "t_stk", "pc": "t_pcb.val[0]", "sp": "t_pcb.val[1]",
+    form = {"next": "t_next", "base": "t_stkbase", "stack": "t_stk", "sp": "t_pcb.val[1]",
             "state": "t_state"}  # fmt: skip
     layout = Layout(kernel.type("kthread_t"), form)
     first = kernel.word_at("allthreads")
     for address, found in chain(kernel, first, layout, "next", lambda at: f"failed to read thread at {at:x}"):
-        yield _Thread(address, found["base"], found["stack"], found["sp"], found["state"])
+        pointer = found["sp"] & (1 << kernel.bits) - 1  # label_t is an array of signed numbers
+        yield _Thread(address, found["base"], found["stack"], pointer, found["state"])
 
 
 class Whereabouts:
