@@ -5,8 +5,10 @@ Each table names a module and what it declares. A module's functions carry their
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from kdbg.errors import CommandError
 
 if TYPE_CHECKING:
     from kdbg.dcmds.registry import Dcmd, Walker
+    from kdbg.lang.session import Session
     from kdbg.target import Target
 
 Table = Mapping[str, tuple[str, ...]]
@@ -40,6 +43,14 @@ LANGUAGE: Table = {
     "kdbg.dcmds.settings": ("set", "$W"),
     "kdbg.dcmds.macros": ("$<", "$<<", "$M"),
     "kdbg.dcmds.files": ("cat", "log", "$>"),
+    "kdbg.dcmds.help": (
+        "help", "dcmds", "walkers", "dmods", "which", "whence", "formats", "version", "load", "unload",
+    ),
+    "kdbg.dcmds.adb": ("$a", "obey", "$D", "dem", "term", "showrev", "xdata", "linkerset"),
+    "kdbg.dcmds.running": (
+        "bp", "wp", "sigbp", ":t", "sysbp", "fltbp", ":b", ":a", ":p", ":w", "evset", "events", "$b", "delete", ":d",
+        ":z", "run", ":r", "cont", ":c", "step", ":s", ":S", "next", ":e", ":u",
+    ),
 }
 """Dcmds of the language itself, for every target."""
 
@@ -52,6 +63,15 @@ MACHINE: Table = {
     "kdbg.dcmds.machine": ("status", "cpuregs", "cpustack", "regs", "$r", "$?", "stack", "$c", "stackregs", "$C"),
 }
 """Dcmds for dumps with no kernel that kdbg knows."""
+
+FILES: Table = {
+    "kdbg.dcmds.targets": ("status", "$?", "mappings", "$m", "objects", "whatis", "regs", "$r", "fpregs", "$x", "vtop"),
+    "kdbg.dcmds.unsupported": (
+        "stack", "$c", "$C", "stackregs", "$l", "$i", "$y", "$X", "$Y", ":A", ":i", ":k", ":R", "attach", "kill", "release",
+        "context", "$p",
+    ),
+}
+"""Dcmds for what is no dump; for dumps, too, where nothing else has the name."""
 
 KERNELS = ("solaris", "linux")
 """Kernels with a package ``kdbg.dcmds.<kernel>``, which has tables ``DCMDS`` and ``WALKERS``."""
@@ -75,9 +95,12 @@ def tables(target: Target, attribute: str) -> Iterator[Table]:
             yield getattr(package, attribute, {})
         elif attribute == "DCMDS":
             yield MACHINE
+    if attribute == "DCMDS":
+        yield FILES
 
 
-def _declared(module: ModuleType, attribute: str) -> Iterator[Any]:
+def declared(module: ModuleType, attribute: str) -> Iterator[Any]:
+    """The descriptors that a module's functions carry; ``attribute``: dcmds or walkers."""
     for value in vars(module).values():
         yield from getattr(value, "__dict__", {}).get(attribute, ()) if callable(value) else ()
     yield from getattr(module, attribute.upper(), ())
@@ -87,7 +110,7 @@ def _find(name: str, target: Target, attribute: str) -> Any:
     for table in tables(target, attribute.upper()):
         for path, names in table.items():
             if name in names:
-                for found in _declared(importlib.import_module(path), attribute):
+                for found in declared(importlib.import_module(path), attribute):
                     if found.name == name:
                         return found
     return None
@@ -95,7 +118,7 @@ def _find(name: str, target: Target, attribute: str) -> Any:
 
 def find_dcmd(name: str, target: Target) -> Dcmd:
     """The dcmd of that name for that target. Raises `CommandError` with the language's reason."""
-    found: Dcmd | None = _find(name, target, "dcmds")
+    found: Dcmd | None = _find(name, target, "dcmds") or _of_plugins("dcmds").get(name)
     if found is None:
         raise _unknown(_for_another_kernel(name, target, "DCMDS") or UNKNOWN_DCMD)
     return found
@@ -119,6 +142,7 @@ def find_walker(name: str, target: Target) -> Walker:
     if found is None and target.kind == "dump" and (package := _kernel_package(target)) is not None:
         dynamic = getattr(package, "find_walker", None)
         found = dynamic(name, target) if dynamic is not None else None
+    found = found or _of_plugins("walkers").get(name)
     if found is None:
         raise _unknown(_for_another_kernel(name, target, "WALKERS") or UNKNOWN_WALKER)
     return found
@@ -128,3 +152,59 @@ def _unknown(reason: str) -> CommandError:
     error = CommandError(reason)
     error.reason = reason
     return error
+
+
+@functools.cache
+def _of_plugins(attribute: str) -> dict[str, Any]:
+    """What other packages declare by the entry point ``kdbg.dcmds``; a package that cannot be loaded is passed over."""
+    from importlib.metadata import entry_points
+
+    found: dict[str, Any] = {}
+    for entry in entry_points(group="kdbg.dcmds"):
+        try:
+            module = entry.load()
+        except Exception:  # noqa: BLE001, S112
+            continue
+        for one in declared(module, attribute):
+            found.setdefault(one.name, one if one.module else replace(one, module=entry.name))
+    return found
+
+
+def found_names(session: Session, attribute: str) -> set[str]:
+    """All names that hold for a session's target; ``attribute``: DCMDS or WALKERS."""
+    target = session.target
+    names = {name for table in tables(target, attribute) for group in table.values() for name in group}
+    names.update(_of_plugins(attribute.lower()))
+    names.update(session.loaded if attribute == "DCMDS" else session.loaded_walkers)
+    if attribute == "WALKERS" and target.kind == "dump" and (package := _kernel_package(target)) is not None:
+        others = getattr(package, "all_walkers", None)
+        names.update(one.name for one in others(target)) if others is not None else None
+    return names
+
+
+def group_of(found: Dcmd | Walker) -> str:
+    """The group that a dcmd or walker belongs to: as declared, else the package it comes from."""
+    if found.module:
+        return found.module
+    _, _, path = found.run.__module__.partition("kdbg.dcmds.")
+    package, dot, _ = path.partition(".")
+    return package if dot else "kdbg"
+
+
+def load_file(name: str) -> ModuleType | None:
+    """Run a Python file as a module of its own; None where there is no such file. Raises `CommandError`."""
+    from importlib.util import module_from_spec, spec_from_file_location
+    from pathlib import Path
+
+    path = Path(name)
+    if path.suffix != ".py" or not path.is_file():
+        return None
+    spec = spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        return None
+    module = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise CommandError(f"{name}: {type(error).__name__}: {error}") from None
+    return module

@@ -53,7 +53,7 @@ def grep(call: Call) -> Iterator[Address]:
         yield Address(call.address)
 
 
-@dcmd("eval", "run a text of the language", bare=True, synopsis="command", words=None)
+@dcmd("eval", "run a text of the language", plain_usage=True, synopsis="command", words=None)
 def eval_(call: Call) -> None:
     """Run the text."""
     _evaluate(call)
@@ -62,7 +62,7 @@ def eval_(call: Call) -> None:
 @dcmd(
     "head",
     "pass on the first addresses of a pipe",
-    bare=True,
+    plain_usage=True,
     synopsis="-num|-n num",
     words=None,
     help="Takes what a pipe brings and passes on, or shows, the first ones: 10, or as many as told, in decimal.",

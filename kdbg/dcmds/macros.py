@@ -55,7 +55,7 @@ ALIASES = {
 """Names of adb's macros and the commands that mdb runs for them (mdb_macalias.c)."""
 
 
-@dcmd("$<<", "read commands from a macro file, then go on", bare=True, synopsis="macro-name", words=None, help=_HELP)
+@dcmd("$<<", "read commands from a macro file, then go on", plain_usage=True, synopsis="macro-name", words=None, help=_HELP)
 def source(call: Call) -> None:
     """Run a macro file within the input at hand."""
     if len(call.words) != 1 or not isinstance(call.words[0], str):
@@ -72,7 +72,7 @@ def source(call: Call) -> None:
         found.close()
 
 
-@dcmd("$<", "read commands from a macro file instead", bare=True, synopsis="macro-name", words=None, help=_HELP)
+@dcmd("$<", "read commands from a macro file instead", plain_usage=True, synopsis="macro-name", words=None, help=_HELP)
 def replace(call: Call) -> None:
     """Run a macro file in place of the one at hand; without a name, end that one."""
     session = call.session

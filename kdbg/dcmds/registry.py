@@ -186,18 +186,21 @@ def _text(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Columns joined by ``gap``; the last one is not padded if ``ragged``."""
+    """Columns joined by ``gap``; the last one is not padded if ``ragged``.
 
-    columns: Sequence[Column]
+    What is no plain table overrides `heading` and `row`: None shows nothing.
+    """
+
+    columns: Sequence[Column] = ()
     gap: str = " "
     ragged: bool = True
     indent: str = ""
 
-    def heading(self, view: View) -> str:
+    def heading(self, view: View) -> str | None:
         """The line of headings."""
         return self._line([column.heading for column in self.columns], view)
 
-    def row(self, record: Any, view: View) -> str:
+    def row(self, record: Any, view: View) -> str | None:
         """The line of one record."""
         return self._line([column.cell(record, view) for column in self.columns], view)
 
@@ -279,8 +282,6 @@ class Dcmd:
     address: Need = OPTIONAL
     synopsis: str = ""
     """Options and words as the usage line shows them."""
-    bare: bool = False
-    """Whether the usage line does not mention the address, although one is taken: so it is for some of mdb's."""
     options: tuple[Option, ...] = ()
     words: int | None = 0
     """How many words may follow; None: any number."""

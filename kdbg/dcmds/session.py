@@ -28,7 +28,7 @@ class VariableValue:
 @dcmd(
     "quit,$q,$Q,$%",
     "leave the debugger",
-    bare=True,
+    plain_usage=True,
     words=None,
     example="::quit",
 )
@@ -48,7 +48,7 @@ def _assignment(record: VariableValue, view: View) -> str:
 @dcmd(
     "vars",
     "list the variables",
-    bare=True,
+    plain_usage=True,
     synopsis="[-npt]",
     options=[
         flag("n", "only those that are not 0"),
@@ -72,7 +72,7 @@ def vars_(call: Call) -> Iterator[VariableValue] | None:
     return None
 
 
-@dcmd("$v", "list the variables that are not 0", bare=True, text=_equation)
+@dcmd("$v", "list the variables that are not 0", plain_usage=True, text=_equation)
 def nonzero(call: Call) -> Iterator[VariableValue]:
     """The variables that are not 0."""
     for variable in call.session.variables:
@@ -80,7 +80,7 @@ def nonzero(call: Call) -> Iterator[VariableValue]:
             yield VariableValue(variable.name, variable.get())
 
 
-@dcmd(">", "assign to a variable", bare=True, synopsis="variable-name", words=None)
+@dcmd(">", "assign to a variable", plain_usage=True, synopsis="variable-name", words=None)
 def assign(call: Call) -> None:
     """Give dot, or the address, to a variable; a cast keeps its low bytes only."""
     session = call.session
@@ -121,7 +121,7 @@ def _store(call: Call, variable: Variable, value: int) -> None:
         variable.set(value)
 
 
-@dcmd("typeset", "make variables, or mark them", bare=True, synopsis="[+/-t] var ...", words=None, text=_equation)
+@dcmd("typeset", "make variables, or mark them", plain_usage=True, synopsis="[+/-t] var ...", words=None, text=_equation)
 def typeset(call: Call) -> Iterator[VariableValue] | None:
     """Make variables, of the value of the address or 0; ``-t`` marks, ``+t`` unmarks them."""
     words = list(call.words)
@@ -153,7 +153,7 @@ def _typeset_one(call: Call, name: str, tag: bool | None) -> None:
         variable.tagged = tag
 
 
-@dcmd("unset", "forget variables", bare=True, synopsis="[name ...]", words=None)
+@dcmd("unset", "forget variables", plain_usage=True, synopsis="[name ...]", words=None)
 def unset(call: Call) -> None:
     """Forget variables."""
     for number, name in enumerate(call.words, 1):
@@ -169,7 +169,7 @@ def unset(call: Call) -> None:
             call.session.variables.remove(variable.name)
 
 
-@dcmd("$d", "show or set the default radix", bare=True, example="0t10$d")
+@dcmd("$d", "show or set the default radix", plain_usage=True, example="0t10$d")
 def radix(call: Call) -> None:
     """Set the radix to the address, if one is given, and show it."""
     session = call.session
@@ -185,7 +185,7 @@ def distance_text(distance: int, base: int) -> str:
     return f"{digits(distance, base)} ({'absolute' if distance else 'smart'} mode)"
 
 
-@dcmd("$s", "show or set how far from a symbol an address may lie to be named by it", bare=True)
+@dcmd("$s", "show or set how far from a symbol an address may lie to be named by it", plain_usage=True)
 def symbol_distance(call: Call) -> None:
     """Set the distance to the address, if one is given, and show it."""
     session = call.session
@@ -194,7 +194,7 @@ def symbol_distance(call: Call) -> None:
     session.out.line(f"symbol matching distance = {distance_text(session.settings.distance, session.radix)}")
 
 
-@dcmd("$w", "show or set the width of a line", bare=True)
+@dcmd("$w", "show or set the width of a line", plain_usage=True)
 def width(call: Call) -> None:
     """Set the columns of a line to the address, if one is given, and show them."""
     out = call.session.out
@@ -203,7 +203,7 @@ def width(call: Call) -> None:
     out.line(f"output page width = {out.columns}")
 
 
-@dcmd("$P", "set the prompt", bare=True, synopsis="[prompt]", words=None)
+@dcmd("$P", "set the prompt", plain_usage=True, synopsis="[prompt]", words=None)
 def prompt(call: Call) -> None:
     """Set the prompt, to nothing without a word."""
     if len(call.words) > 1 or any(not isinstance(word, str) for word in call.words):

@@ -47,7 +47,8 @@ def set_(call: Call) -> None:
     _open_again(call, options.w, "w" in cleared)
     _change(call, options, unset)
     if options.W or "W" in cleared:
-        call.session.settings.set_options("allow_io_access", bool(options.W), call.session.warn)
+        flags = call.session.settings.target_flags
+        (flags.add if options.W else flags.discard)("allow_io_access")
 
 
 def _parse(call: Call, words: list[Word]) -> tuple[Options, set[str], str | None]:
@@ -138,7 +139,7 @@ def _show(call: Call) -> None:
     _list(out, "debugger options:", words)
     target_words = [["read-write" if getattr(session.target, "writable", False) else "read-only"]]
     target_words += [[shown] for name, shown in (("allow_io_access", "allow-io-access"), ("nostop", "no-stop"))
-                     if name in settings.flags]  # fmt: skip
+                     if name in settings.target_flags]  # fmt: skip
     _list(out, "target options:", target_words)
 
 
@@ -171,7 +172,7 @@ def _list(out: Output, label: str, words: list[list[str]]) -> None:
         out.unindent_by(LABEL + 1)
 
 
-@dcmd("$W", "open the target's file for writing", bare=True)
+@dcmd("$W", "open the target's file for writing", plain_usage=True)
 def reopen(call: Call) -> None:
     """Open the file again for writing."""
     open_for_writing(call, True)

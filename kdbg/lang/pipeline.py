@@ -298,8 +298,6 @@ def usage(session: Session, dcmd: Dcmd) -> str:
     """The usage lines of a dcmd."""
     name = dcmd.name
     prefix = {Need.NONE: "", Need.OPTIONAL: "[address]"}.get(dcmd.address, "address")
-    if dcmd.bare:
-        prefix = ""
     if dcmd.plain_usage:
         prefix = ""
     if prefix and name[0] not in ":$":

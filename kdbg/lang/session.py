@@ -7,7 +7,7 @@ Dot, variables, radix and options live here and nowhere else. `Session.execute` 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -77,6 +77,7 @@ class Session:
         self._replacement: Source | None = None
         self.loaded: dict[str, Dcmd] = {}
         """Dcmds that ``::load`` added, by name."""
+        self.loaded_walkers: dict[str, Walker] = {}
         self.log: Log | None = None
         self.structured: Structured | None = None
         """Where records go when they are not shown as text."""
@@ -210,8 +211,25 @@ class Session:
         if found is None:
             from kdbg.dcmds import find_walker
 
-            found = self._walkers[name] = find_walker(name, self.target)
+            found = self._walkers[name] = self.loaded_walkers.get(name) or find_walker(name, self.target)
         return found
+
+    def add_commands(self, dcmds: Iterable[Dcmd], walkers: Iterable[Walker], group: str) -> None:
+        """Take dcmds and walkers from elsewhere; they go before all others of their names."""
+        self.loaded.update((one.name, replace(one, module=group)) for one in dcmds)
+        self.loaded_walkers.update((one.name, replace(one, module=group)) for one in walkers)
+        self._dcmds.clear()
+        self._walkers.clear()
+
+    def remove_commands(self, group: str) -> bool:
+        """Forget what `add_commands` took for a group; whether there was anything."""
+        tables: list[dict[str, Any]] = [self.loaded, self.loaded_walkers]
+        gone = [(table, name) for table in tables for name, one in table.items() if one.module == group]
+        for table, name in gone:
+            del table[name]
+        self._dcmds.clear()
+        self._walkers.clear()
+        return bool(gone)
 
     def require(self, needs: Sequence[str]) -> None:
         """Check what a dcmd needs of the target. Raises `CommandError`."""

@@ -37,6 +37,8 @@ class Settings:
     distance: int = 0
     """How far from a symbol an address may lie to be named by it; 0: within the symbol's size."""
     flags: set[str] = field(default_factory=lambda: {"pager", "stop_on_bpt_nosym", "write_readback"})
+    target_flags: set[str] = field(default_factory=set)
+    """Those of the flags under which the target was opened."""
     choices: dict[str, str] = field(default_factory=lambda: {name: values[0] for name, values in CHOICES.items()})
     array_limit: int | None = 32
     """Elements of an array that are shown; None: all."""

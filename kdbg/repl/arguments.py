@@ -127,6 +127,8 @@ class _Parser:
             self._set("nomods", True)
         elif letter == "C":
             self._set("noctf", True)
+        elif letter == "W":
+            self._set("allow_io_access", True)
 
     def _argument(self, letter: str, value: str) -> None:
         made = self.made

@@ -26,6 +26,7 @@ def make_session(arguments: Arguments, kind: Callable[[Target], S]) -> S:
     session = kind(open_target(arguments))
     session.settings = arguments.settings
     session.settings.safe = "safe" in arguments
+    session.settings.target_flags = set(session.settings.flags)
     session.apply_settings()
     for warning in arguments.warnings:
         session.warn(warning)
