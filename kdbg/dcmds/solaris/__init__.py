@@ -29,13 +29,13 @@ WALKERS: Mapping[str, tuple[str, ...]] = {
     "kdbg.dcmds.solaris.walkers": (
         "thread", "proc", "cpu", "modctl", "taskq_thread", "deathrow", "thread_deathrow", "lwp_deathrow", "wchan",
         "blocked",
-    ),  # fmt: skip
+    ),
     "kdbg.dcmds.solaris.memory_walkers": (
         "kmem_cache", "kmem", "freemem", "freemem_constructed", "bufctl", "freectl", "freectl_constructed", "kmem_slab",
         "kmem_slab_partial", "kmem_hash", "kmem_cpu_cache", "kmem_log", "bufctl_history", "allocdby", "freedby", "vmem",
         "vmem_postfix", "vmem_seg", "vmem_alloc", "vmem_free", "vmem_span", "memseg", "allpages", "page", "seg", "list",
         "avl", "file", "allfile", "zone", "task", "projects",
-    ),  # fmt: skip
+    ),
 }
 """Module -> names of the walkers in it."""
 

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from kdbg.dcmds.registry import OPTIONAL, Call, View, dcmd, flag, number
+from kdbg.dcmds.registry import OPTIONAL, Call, Table, View, dcmd, flag, number
 from kdbg.dcmds.solaris.registers import Registers, registers_text
-from kdbg.dcmds.solaris.stack import DEFAULT_ARGUMENTS, ShownFrame, argument_limit, frame_text, frames_from
+from kdbg.dcmds.solaris.stack import DEFAULT_ARGUMENTS, FrameTable, argument_limit
 from kdbg.errors import CommandError, Error, ReadError
 from kdbg.kernels.solaris.cpus import CpuInfo, Cpus, context_of
+from kdbg.kernels.solaris.stacks import Unwinder
 from kdbg.kernels.solaris.walks import BrokenListError
+from kdbg.records import Frame
 
 
 def _columns(pointer: int) -> tuple[int, int]:
-    """(columns before the lists of threads, columns before the line to the flags): ID, address and what stands between."""
+    """Columns before the lists of threads, and before the line that leads to the flags."""
     return 3 + pointer + 9, 3 + pointer + 4
 
 
 @dcmd("cpuinfo", "show what the CPUs are doing", address=OPTIONAL, synopsis="[-v]", needs=("kernel",), module="genunix",
       options=[flag("v", "with flags, interrupt threads and run queue")],
-      heading=lambda call, view: None if call.options.v else _heading(view),
-      text=lambda record, view: _text(record, view), example="::cpuinfo -v")  # fmt: skip
+      table=lambda call: CpuTable(detailed=bool(call.options.v)), example="::cpuinfo -v")  # fmt: skip
 def cpuinfo(call: Call) -> Iterator[CpuInfo]:
     """All CPUs, or the one with an id or address."""
     cpus: Cpus = call.kernel.part(Cpus)
     wanted = call.address_given
-    try:
-        known = _known(call, cpus)
-    except CommandError:
-        raise
+    known = _known(call, cpus)
     interrupts = cpus.interrupt_threads() if call.options.v else None
     matching = [one for one in known if wanted in (None, one[0], one[1]["id"])]
     if wanted is not None:
@@ -56,6 +55,27 @@ def _known(call: Call, cpus: Cpus) -> list[tuple[int, dict[str, int]]]:
         raise CommandError("can't walk cpus: failed to initialize walk") from None
 
 
+@dataclass(frozen=True, slots=True)
+class CpuTable(Table):
+    """A row for each CPU; or, ``detailed``, a block: headings, row, below it flags (left) and threads (right)."""
+
+    detailed: bool = False
+
+    def heading(self, view: View) -> str | None:
+        """The headings; blocks have their own."""
+        return None if self.detailed else _heading(view)
+
+    def row(self, record: CpuInfo, view: View) -> str:
+        """A CPU."""
+        if not self.detailed:
+            return _row(record, view)
+        lines = [_heading(view), _row(record, view)]
+        left, right = _flag_lines(record, view), _thread_lines(record, view)
+        blank = " " * _columns(view.pointer_width)[0]
+        lines += [(left[at] if at < len(left) else blank) + line for at, line in enumerate(right)]
+        return "\n".join([*lines, *left[len(right) :], ""])
+
+
 def _heading(view: View) -> str:
     width = view.pointer_width
     return f" ID {'ADDR':<{width}} FLG NRUN BSPL PRI RNRN KRNRN SWITCH {'THREAD':<{width}} PROC"
@@ -72,22 +92,10 @@ def _row(record: CpuInfo, view: View) -> str:
     )
 
 
-def _text(record: CpuInfo, view: View) -> str:
-    """A row; with its threads (``-v``): heading, row, and below it flags on the left, threads on the right."""
-    if not record.detailed:
-        return _row(record, view)
-    lines = [_heading(view), _row(record, view)]
-    left, right = _flag_lines(record, view), _thread_lines(record, view)
-    blank = " " * _columns(view.pointer_width)[0]
-    for at, line in enumerate(right):
-        lines.append((left[at] if at < len(left) else blank) + line)
-    lines += left[len(right) :]
-    return "\n".join([*lines, ""])
-
-
 def _flag_lines(record: CpuInfo, view: View) -> list[str]:
     before, bar = _columns(view.pointer_width)
-    names = [f"{name:>{3 + view.pointer_width}} {'<--+' if at == 0 else ''}" for at, name in enumerate(record.flag_names)]
+    width = 3 + view.pointer_width
+    names = [f"{name:>{width}} {'<--+' if at == 0 else ''}" for at, name in enumerate(record.flag_names)]
     return [line.ljust(before) for line in ([" " * bar + "|"] if names else []) + names]
 
 
@@ -122,16 +130,19 @@ def _cpu_id(call: Call) -> int:
 
 @dcmd("cpustack", "show the stack of a CPU", address=OPTIONAL, synopsis="[-v] [-c cpuid] [cnt]", module="kernel",
       options=[flag("v", "with frame pointers"), number("c", "cpuid", "of that CPU")], words=None,
-      needs=("kernel", "vcpus"), text=lambda record, view: frame_text(record, view), example="::cpustack -c 0")  # fmt: skip
-def cpustack(call: Call) -> Iterator[ShownFrame]:
+      needs=("kernel", "vcpus"), table=lambda call: _frame_table(call), example="::cpustack -c 0")  # fmt: skip
+def cpustack(call: Call) -> Iterator[Frame]:
     """The frames from the CPU's frame pointer on; its program counter itself is not shown."""
     cpu = _cpu_id(call)
     context = context_of(call.kernel, cpu)
     if context is None:
         raise CommandError(f"failed to get regs for cpu {cpu}")
-    limit = argument_limit(call, DEFAULT_ARGUMENTS)
-    pointer = context.get("rbp", context.get("ebp", 0))
-    yield from frames_from(call.kernel, pointer, 0, call.options.v, limit)
+    unwinder: Unwinder = call.kernel.part(Unwinder)
+    yield from unwinder.frames(context.get("rbp", context.get("ebp", 0)))
+
+
+def _frame_table(call: Call) -> Table:
+    return FrameTable(with_pointer=bool(call.options.v), limit=argument_limit(call, DEFAULT_ARGUMENTS))
 
 
 @dcmd("cpuregs", "show the registers of a CPU", address=OPTIONAL, synopsis="[-c cpuid]", module="kernel",

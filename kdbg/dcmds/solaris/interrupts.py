@@ -46,16 +46,18 @@ class ChannelTable(Table):
         irq, ipl, cpu = ("-" if one is None else str(one) for one in (record.irq, record.ipl, record.cpu))
         state = f"{int(bool(record.masked)):<7}{int(bool(record.pending)):<8}" if self.shared else ""
         handlers = record.drivers if self.drivers else record.handlers
-        return f"{record.type:<14}{record.evtchn:<7}{irq:<4}{ipl:<4}{cpu:<4}{state}{handlers[0] if handlers else ''}"
+        handler = handlers[0] if handlers else ""
+        return f"{record.type:<14}{record.evtchn:<7}{irq:<4}{ipl:<4}{cpu:<4}{state}{handler}"
 
 
 def _channel_table(call: Call) -> Table:
-    return ChannelTable((), drivers=bool(call.options.d), shared=_channels(call.kernel).shared is not None)
+    return ChannelTable(drivers=bool(call.options.d), shared=_channels(call.kernel).shared is not None)
 
 
 @dcmd("evtchns", "show the event channels of a Xen domain", address=OPTIONAL, synopsis="[-d]", options=[DRIVER],
       needs=("kernel",), table=_channel_table, module="xpv_psm",
-      help="All channels that have an interrupt, or the one whose number is the address.", example="::evtchns")  # fmt: skip
+      help="All channels that have an interrupt, or the one whose number is the address.",
+      example="::evtchns")  # fmt: skip
 def evtchns(call: Call) -> Iterator[EventChannel | None]:
     """Channels with type, interrupt, priority, CPU and handlers."""
     channels = _channels(call.kernel)
@@ -115,11 +117,12 @@ def _has_channels(call: Call) -> bool:
 
 def _interrupt_table(call: Call) -> Table:
     options = call.options
-    return InterruptTable((), drivers=bool(options.d), short=bool(options.i), channels=_has_channels(call))
+    return InterruptTable(drivers=bool(options.d), short=bool(options.i), channels=_has_channels(call))
 
 
 @dcmd("interrupts", "show the table of interrupts", address=OPTIONAL, synopsis="[-di]",
-      options=[DRIVER, flag("i", "CPU and handlers alone")], needs=("kernel",), table=_interrupt_table, module="xpv_psm",
+      options=[DRIVER, flag("i", "CPU and handlers alone")], needs=("kernel",), table=_interrupt_table,
+      module="xpv_psm",
       help="Interrupts with their priority, CPU and handlers.", example="::interrupts -d")  # fmt: skip
 def interrupts(call: Call) -> Iterator[Interrupt | None]:
     """The interrupts of event channels in a Xen domain, else those of the APIC."""
@@ -156,7 +159,7 @@ class SoftTable(Table):
 
 
 @dcmd("softint", "show the software interrupts", address=OPTIONAL, synopsis="[-d]", options=[DRIVER], needs=("kernel",),
-      table=lambda call: SoftTable((), drivers=bool(call.options.d)), module="xpv_psm",
+      table=lambda call: SoftTable(drivers=bool(call.options.d)), module="xpv_psm",
       help="Software interrupts with their level, arguments and handler.", example="::softint")  # fmt: skip
 def softint(call: Call) -> Iterator[SoftInterrupt | None]:
     """All software interrupts by level."""

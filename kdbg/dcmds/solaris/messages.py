@@ -20,9 +20,9 @@ class MessageTable(Table):
         """The heading, filled up to the width of a message."""
         return f"{'MESSAGE':<70}"
 
-    def row(self, record: SolarisMessage, view: View) -> str:
-        """The text: the newline that ends most messages is the table's."""
-        return _ended(record.text, view)
+    def row(self, record: SolarisMessage, view: View) -> str | None:
+        """The text."""
+        return _written(record.text, record, view)
 
 
 class TimedTable(MessageTable):
@@ -34,20 +34,23 @@ class TimedTable(MessageTable):
         """The headings."""
         return f"{'TIMESTAMP':>20} {'LOGCTL':>{view.pointer_width}} {'MESSAGE':<40}"
 
-    def row(self, record: SolarisMessage, view: View) -> str:
+    def row(self, record: SolarisMessage, view: View) -> str | None:
         """Time, address and text."""
         stamp = time.strftime("%Y %b %e %H:%M:%S", time.gmtime(record.time or 0))
-        return _ended(f"{stamp} {record.control:>{view.pointer_width}x} {record.text}", view)
+        return _written(f"{stamp} {record.control:>{view.pointer_width}x} {record.text}", record, view)
 
 
-def _ended(text: str, view: View) -> str:
-    """A text without its last newline; one that has none is written as it is, and the next goes on behind it."""
-    return text[:-1] if text.endswith("\n") else text
+def _written(text: str, record: SolarisMessage, view: View) -> str | None:
+    """A line; a message that does not end its line is written as it is, and the next goes on behind it."""
+    if record.ended:
+        return text
+    view.session.out.write(text)
+    return None
 
 
 @dcmd("msgbuf", "show the kernel's recent messages", address=OPTIONAL, synopsis="[-v]", needs=("kernel",),
       options=[flag("v", "with the time of each")], module="genunix",
-      table=lambda call: TimedTable(()) if call.options.v else MessageTable(()), example="::msgbuf")  # fmt: skip
+      table=lambda call: TimedTable() if call.options.v else MessageTable(), example="::msgbuf")  # fmt: skip
 def msgbuf(call: Call) -> Iterator[SolarisMessage | None]:
     """All messages, or the one whose block lies at the address."""
     part: Messages = call.kernel.part(Messages)

@@ -99,8 +99,8 @@ _MODCTL = Table([
 ])  # fmt: skip
 
 
-@dcmd("modctl", "show how the kernel controls its modules", address=OPTIONAL, plain_usage=True, needs=("kernel",), module=MODULE,
-      table=_MODCTL, example="::modctl")  # fmt: skip
+@dcmd("modctl", "show how the kernel controls its modules", address=OPTIONAL, plain_usage=True, needs=("kernel",),
+      module=MODULE, table=_MODCTL, example="::modctl")  # fmt: skip
 def modctl(call: Call) -> Iterator[ModctlRow | None]:
     """One modctl or all."""
     yield None
@@ -141,8 +141,8 @@ _MODINFO = Table([
 ])  # fmt: skip
 
 
-@dcmd("modinfo", "show what modules are loaded", address=OPTIONAL, plain_usage=True, needs=("kernel",), module=MODULE, table=_MODINFO,
-      example="::modinfo")  # fmt: skip
+@dcmd("modinfo", "show what modules are loaded", address=OPTIONAL, plain_usage=True, needs=("kernel",),
+      module=MODULE, table=_MODINFO, example="::modinfo")  # fmt: skip
 def modinfo(call: Call) -> Iterator[ModuleRow | None]:
     """One module or all."""
     yield None

@@ -73,10 +73,11 @@ def _number(value: int | None) -> str:
 
 
 def _process_table(call: Call) -> Table:
-    return ProcessTable((), shown="".join(letter for letter in "flstzTP" if call.options[letter]))
+    return ProcessTable(shown="".join(letter for letter in "flstzTP" if call.options[letter]))
 
 
-@dcmd("ps", "list processes", address=OPTIONAL, plain_usage=True, synopsis="[-fltzTP]", needs=("kernel",), module=MODULE,
+@dcmd("ps", "list processes", address=OPTIONAL, plain_usage=True, synopsis="[-fltzTP]", needs=("kernel",),
+      module=MODULE,
       options=[flag("f", "with arguments"), flag("l", "with their lwps"), flag("s", "with the service"),
                flag("t", "with their threads"), flag("z", "with the zone"), flag("T", "with the task"),
                flag("P", "with the project")],
@@ -135,7 +136,7 @@ def ptree(call: Call) -> Iterator[SolarisProcess]:
 
 @dcmd("pgrep", "find processes by name", address=NONE, synopsis="[-x] [-n | -o] pattern", words=None, needs=("kernel",),
       options=[flag("x", "the whole name matches"), flag("n", "only the newest"), flag("o", "only the oldest")],
-      lenient=True, table=lambda call: ProcessTable(()), module=MODULE, example="::pgrep -x sshd")  # fmt: skip
+      lenient=True, table=lambda call: ProcessTable(), module=MODULE, example="::pgrep -x sshd")  # fmt: skip
 def pgrep(call: Call) -> Iterator[SolarisProcess]:
     """The processes whose names match an extended regular expression, in the order of the tree."""
     from kdbg.dcmds.ere import PatternError, compile_ere

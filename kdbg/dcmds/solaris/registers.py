@@ -37,8 +37,8 @@ def _text64(found: Mapping[str, int], view: View) -> Iterator[str]:
         return found.get(name, 0)
 
     for left, right in _ROWS64:
-        symbol = _symbol(get(left), view)
-        yield f"%{left:<3} = 0x{get(left):016x} {symbol:>15} %{right:<3} = 0x{get(right):016x} {_symbol(get(right), view)}"
+        one = f"%{left:<3} = 0x{get(left):016x} {_symbol(get(left), view):>15}"
+        yield f"{one} %{right:<3} = 0x{get(right):016x} {_symbol(get(right), view)}"
     yield ""
     yield f"%rip = 0x{get('rip'):016x} {_symbol(get('rip'), view)}"
     yield f"%rbp = 0x{get('rbp'):016x}"

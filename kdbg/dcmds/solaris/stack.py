@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from kdbg.dcmds.registry import OPTIONAL, REQUIRED, Call, View, dcmd, flag
+from kdbg.dcmds.registry import OPTIONAL, REQUIRED, Call, Table, View, dcmd, flag
 from kdbg.errors import CommandError, Error, ReadError, UsageError
-from kdbg.kernels.solaris.findstack import MOST_BYTES, Found, StackFinder
+from kdbg.kernels.solaris.findstack import MOST_BYTES, StackFinder
 from kdbg.kernels.solaris.stacks import Unwinder
 from kdbg.kernels.solaris.threads import FREE, SolarisThread, Threads
 from kdbg.kernels.solaris.walks import BrokenListError
@@ -22,32 +22,27 @@ DEFAULT_ARGUMENTS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class ShownFrame(Frame):
-    """A frame with how it is to be shown."""
+class FrameTable(Table):
+    """Frames, a line each."""
 
     with_pointer: bool = False
-    shown: int = DEFAULT_ARGUMENTS
-    """Arguments shown at most."""
+    """Whether the frame pointer stands before each, as ``$C`` shows it."""
+    limit: int = DEFAULT_ARGUMENTS
+    """Arguments of a frame that are shown at most; with pointers a 64-bit kernel's are shown all or not at all."""
+    indent: str = ""
 
+    def heading(self, view: View) -> None:
+        """None."""
 
-def frames_from(kernel: Solaris, fp: int, pc: int, with_pointer: bool, limit: int) -> Iterator[ShownFrame]:
-    """The frames from a frame pointer on, those with ``with_pointer`` as ``$C`` shows them."""
-    everything = with_pointer and kernel.bits == 64
-    for frame in kernel.part(Unwinder).frames(fp, pc):
-        shown = len(frame.arguments) if everything and limit else limit
-        yield ShownFrame(
-            frame.pc, frame.sp, frame.symbol, frame.offset, frame.module, frame.arguments, frame.note, with_pointer, shown
-        )
-
-
-def frame_text(record: ShownFrame, view: View, indent: str = "") -> str | None:
-    """A frame's line; the note at which a chain ends badly is written without a newline behind it, as mdb does."""
-    if not record.pc:
-        view.session.out.write(f"{indent}{record.sp:x} [{record.note}]")
-        return None
-    pointer = f"{record.sp:0{view.pointer_width}x} " if record.with_pointer else ""
-    arguments = ", ".join(f"{argument:x}" for argument in record.arguments[: record.shown])
-    return f"{indent}{pointer}{view.label(record.pc)}({arguments})"
+    def row(self, record: Frame, view: View) -> str | None:
+        """A frame's line; where the chain ends badly the reason is written without a newline behind it, as mdb does."""
+        if not record.pc:
+            view.session.out.write(f"{self.indent}{record.sp:x} [{record.note}]")
+            return None
+        pointer = f"{record.sp:0{view.pointer_width}x} " if self.with_pointer else ""
+        shown = None if self.with_pointer and self.limit and view.target.bits == 64 else self.limit
+        arguments = ", ".join(f"{argument:x}" for argument in record.arguments[:shown])
+        return f"{self.indent}{pointer}{view.label(record.pc)}({arguments})"
 
 
 def argument_limit(call: Call, default: int) -> int:
@@ -64,28 +59,30 @@ def argument_limit(call: Call, default: int) -> int:
     return to_number(word, call.session.radix)
 
 
-def _stack(call: Call, with_pointer: bool) -> Iterator[ShownFrame]:
-    limit = argument_limit(call, DEFAULT_ARGUMENTS)
+def _frames(call: Call) -> Iterator[Frame]:
+    argument_limit(call, DEFAULT_ARGUMENTS)
     fp, pc = call.address, 0
     if not call.explicit:
         registers = call.target.registers()
         fp = registers.get("rbp", registers.get("ebp", 0))
         pc = registers.get("rip", registers.get("eip", 0))
-    return frames_from(call.kernel, fp, pc, with_pointer, limit)
+    unwinder: Unwinder = call.kernel.part(Unwinder)
+    return unwinder.frames(fp, pc)
 
 
 @dcmd("stack,$c", "show the stack", address=OPTIONAL, synopsis="[cnt]", words=None, needs=("kernel",), module="kernel",
-      text=frame_text, example="$c")  # fmt: skip
-def stack(call: Call) -> Iterator[ShownFrame]:
+      table=lambda call: FrameTable(limit=argument_limit(call, DEFAULT_ARGUMENTS)), example="$c")  # fmt: skip
+def stack(call: Call) -> Iterator[Frame]:
     """Of the thread that the dump is about, or from a frame pointer on."""
-    return _stack(call, with_pointer=False)
+    return _frames(call)
 
 
 @dcmd("stackregs,$C", "show the stack with frame pointers", address=OPTIONAL, synopsis="[cnt]", words=None,
-      needs=("kernel",), module="kernel", text=frame_text, example="$C")  # fmt: skip
-def stackregs(call: Call) -> Iterator[ShownFrame]:
+      needs=("kernel",), module="kernel", example="$C",
+      table=lambda call: FrameTable(with_pointer=True, limit=argument_limit(call, DEFAULT_ARGUMENTS)))  # fmt: skip
+def stackregs(call: Call) -> Iterator[Frame]:
     """As ``$c``, with the frame pointer before each frame."""
-    return _stack(call, with_pointer=True)
+    return _frames(call)
 
 
 # the stack of a thread
@@ -103,20 +100,15 @@ class ThreadStack:
     """Where the frames begin; 0 where none were found."""
     pc: int
     """The saved pc, where the saved stack pointer led to the frames; else 0."""
-    frames: tuple[ShownFrame, ...]
+    frames: tuple[Frame, ...]
     problem: str = ""
     """Why there are no frames."""
     candidates: tuple[tuple[int, int], ...] | None = None
     """Where no chain reached the bottom: (frame pointer, frames) of those that looked like stacks."""
-    headed: bool = True
-    """Whether text begins with the line that tells the stack pointer."""
 
 
-def find_thread_stack(kernel: Solaris, address: int, verbose: bool = False, limit: int | None = None) -> ThreadStack:
-    """Find a thread's stack. ``verbose``: arguments are shown; ``limit``: as ``$c`` with that number.
-
-    Raises `CommandError` where there is no thread.
-    """
+def find_thread_stack(kernel: Solaris, address: int) -> ThreadStack:
+    """Find a thread's stack. Raises `CommandError` where there is no thread."""
     try:
         found = kernel.part(StackFinder).find(address)
     except ReadError:
@@ -126,45 +118,53 @@ def find_thread_stack(kernel: Solaris, address: int, verbose: bool = False, limi
         candidates = None if found.problem else found.candidates
         return ThreadStack(address, "", free, 0, 0, (), found.problem, candidates)
     name = kernel.part(Threads).record(address).name
-    if limit is None:
-        frames = frames_from(kernel, found.sp, 0, True, DEFAULT_ARGUMENTS if verbose else 0)
-    else:
-        frames = frames_from(kernel, found.sp, 0, False, limit)
-    return ThreadStack(address, name, free, found.sp, _shown_pc(kernel, found), tuple(frames))
+    frames = tuple(kernel.part(Unwinder).frames(found.sp))
+    return ThreadStack(address, name, free, found.sp, found.pc, frames)
 
 
-def _shown_pc(kernel: Solaris, found: Found) -> int:
-    """The saved pc, which mdb keeps to itself on i386."""
-    return found.pc if kernel.bits == 64 else 0
+@dataclass(frozen=True, slots=True)
+class ThreadStackTable(Table):
+    """The lines of ``::findstack``."""
+
+    frames: FrameTable = field(default_factory=lambda: FrameTable())
+    """How frames are shown."""
+    margin: str = ""
+
+    def heading(self, view: View) -> None:
+        """None."""
+
+    def row(self, record: ThreadStack, view: View) -> str | None:
+        """Where the stack begins, and its frames; a chain that ends badly leaves its last line unfinished."""
+        if record.problem:
+            view.session.warn(record.problem)
+            return None
+        margin = self.margin
+        if record.candidates is not None:
+            lines = [f"{margin}Possible stack pointers for thread {record.address:x}:"]
+            return "\n".join(lines + [f"{margin}  {fp:x} ({levels})" for fp, levels in record.candidates])
+        state = " (TS_FREE)" if record.free else ""
+        lines = [f"{margin}stack pointer for thread {record.address:x}{state} ({record.name}): {record.sp:x}"]
+        if record.pc and view.target.bits == 64:
+            lines.append(f"{margin}[ {record.sp:0{view.pointer_width}x} {view.label(record.pc)}() ]")
+        for frame in record.frames:
+            if not frame.pc:
+                view.session.out.write("\n".join([*lines, ""]))
+                return self.frames.row(frame, view)
+            lines.append(str(self.frames.row(frame, view)))
+        return "\n".join(lines)
 
 
-def thread_stack_text(record: ThreadStack, view: View, indent: str = "") -> str | None:
-    """The lines of ``::findstack``; a chain that ends badly leaves its last line unfinished."""
-    out = view.session.out
-    if record.problem:
-        view.session.warn(record.problem)
-        return None
-    if record.candidates is not None:
-        lines = [f"{indent}Possible stack pointers for thread {record.address:x}:"]
-        return "\n".join(lines + [f"{indent}  {fp:x} ({levels})" for fp, levels in record.candidates])
-    state = " (TS_FREE)" if record.free else ""
-    lines = [f"{indent}stack pointer for thread {record.address:x}{state} ({record.name}): {record.sp:x}"]
-    if record.pc:
-        lines.append(f"{indent}[ {record.sp:0{view.pointer_width}x} {view.label(record.pc)}() ]")
-    for frame in record.frames:
-        if not frame.pc:
-            out.write("\n".join([*lines, ""]))
-            return frame_text(frame, view, indent + "  ")
-        lines.append(str(frame_text(frame, view, indent + "  ")))
-    return "\n".join(lines)
+def _findstack_table(call: Call) -> Table:
+    limit = DEFAULT_ARGUMENTS if call.options.v else 0
+    return ThreadStackTable(frames=FrameTable(with_pointer=True, limit=limit, indent="  "))
 
 
 @dcmd("findstack", "find the stack of a thread", address=REQUIRED, synopsis="[-v]", words=None, needs=("kernel",),
-      options=[flag("v", "with arguments")], module="genunix", text=thread_stack_text, pipe=lambda record: None,
+      options=[flag("v", "with arguments")], module="genunix", table=_findstack_table, pipe=lambda record: None,
       example="::walk thread | ::findstack -v")  # fmt: skip
 def findstack(call: Call) -> Iterator[ThreadStack]:
     """The frames that are found; a further word is run as a command with the stack pointer as dot instead."""
-    found = find_thread_stack(call.kernel, call.address, verbose=call.options.v)
+    found = find_thread_stack(call.kernel, call.address)
     if found.problem or found.candidates is not None:
         call.fail()
         yield found

@@ -80,7 +80,7 @@ class GroupTable(Table):
 
 
 def _table(call: Call) -> Table:
-    return GroupTable((), everything=bool(call.options.a))
+    return GroupTable(everything=bool(call.options.a))
 
 
 SYNOPSIS = "[-afiv] [-c func] [-C func] [-m module] [-M module] [-s sobj | -S sobj] [-t tstate | -T tstate]"
@@ -94,10 +94,11 @@ SYNOPSIS = "[-afiv] [-c func] [-C func] [-m module] [-M module] [-s sobj | -S so
                word("m", "module", "stacks in that module"), word("M", "module", "stacks that are not in it"),
                word("s", "sobj", "threads on that type of synchronisation object (ALL: on any)"),
                word("S", "sobj", "threads that are not"),
-               word("t", "tstate", "threads in that state (panic: that panicked)"), word("T", "tstate", "threads that are not")],
+               word("t", "tstate", "threads in that state (panic: that panicked)"),
+               word("T", "tstate", "threads that are not")],
       table=_table, module="genunix",
-      help="The stacks of all threads, or of the groups in which the thread at the address is, or of the threads that a pipe "
-      "brings. The functions of -c and -C are expressions.",
+      help="The stacks of all threads, or of the groups in which the thread at the address is, or of the threads that "
+      "a pipe brings. The functions of -c and -C are expressions.",
       example="::stacks -m nfs")  # fmt: skip
 def stacks(call: Call) -> Iterator[StackGroup | Address]:
     """Groups of threads: panics last, large groups first."""
@@ -122,7 +123,7 @@ def stacks(call: Call) -> Iterator[StackGroup | Address]:
             yield from (Address(thread) for thread in chosen.threads)
             continue
         if headed and call.options.a:
-            call.session.out.write(GroupTable(()).heading(call.session.view) + "\n")
+            call.session.out.write(GroupTable().heading(call.session.view) + "\n")
         headed = True
         yield _record(call.kernel, chosen)
     if call.explicit:
@@ -183,8 +184,7 @@ def _tests(call: Call) -> Iterator[Test]:
         yield _not(without_caller)
     for name, wanted in ((options.m, True), (options.M, False)):
         if name is not None:
-            start, size = _module(call, name)
-            yield (lambda group, s=start, e=start + size, w=wanted: group.passes(s, e) is w)
+            yield _passes(*_module(call, name), wanted)
     with_ops, without_ops = _sync(call, options.s), _sync(call, without_sync)
     if with_ops and without_ops:
         raise UsageError("stacks: only one of -s and -S can be specified")
@@ -200,6 +200,10 @@ def _tests(call: Call) -> Iterator[Test]:
     if without_ops:
         spared = bool(options.i)
         yield lambda group: (spared and group.panicked) or not _on(group, without_ops)
+
+
+def _passes(start: int, size: int, wanted: bool) -> Test:
+    return lambda group: group.passes(start, start + size) is wanted
 
 
 def _not(test: Test) -> Test:

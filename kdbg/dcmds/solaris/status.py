@@ -77,7 +77,8 @@ class Time:
     text: str
 
 
-@dcmd("time", "show the time at which the dump was taken", address=OPTIONAL, plain_usage=True, synopsis="[-dlx]", module=MODULE,
+@dcmd("time", "show the time at which the dump was taken", address=OPTIONAL, plain_usage=True, synopsis="[-dlx]",
+      module=MODULE,
       options=[flag("d", "in decimal"), flag("l", "clock ticks instead of nanoseconds"), flag("x", "in hexadecimal")],
       needs=("kernel",), help="Nanoseconds since the system started, or clock ticks.", example="::time -l")  # fmt: skip
 def time(call: Call) -> Iterator[Time]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 from kdbg.dcmds.registry import OPTIONAL, Call, Table, View, Walk, dcmd, flag
-from kdbg.dcmds.solaris.stack import ThreadStack, argument_limit, find_thread_stack, thread_stack_text
+from kdbg.dcmds.solaris.stack import FrameTable, ThreadStack, ThreadStackTable, argument_limit, find_thread_stack
 from kdbg.dcmds.solaris.walkers import each_thread
 from kdbg.errors import CommandError, ReadError, UsageError
 from kdbg.kernels.solaris.clock import lbolt
@@ -89,7 +89,7 @@ def _thread_table(call: Call) -> Table:
     if not sets:
         narrow = call.target.bits == 32
         sets, merged = ("id", True) if narrow else ("i", merged)
-    return ThreadTable((), sets=sets, merged=merged, ticks=lbolt(call.kernel) if "d" in sets else 0)
+    return ThreadTable(sets=sets, merged=merged, ticks=lbolt(call.kernel) if "d" in sets else 0)
 
 
 def _addresses(call: Call) -> Iterator[int]:
@@ -100,7 +100,8 @@ def _addresses(call: Call) -> Iterator[int]:
 
 
 @dcmd("thread", "show threads", address=OPTIONAL, synopsis="[-bdfimps]", needs=("kernel",), module=MODULE,
-      options=[flag("b", "what it is blocked on"), flag("d", "the dispatcher's view"), flag("f", "not those that are free"),
+      options=[flag("b", "what it is blocked on"), flag("d", "the dispatcher's view"),
+               flag("f", "not those that are free"),
                flag("i", "state, flags and priority (if nothing else is asked for)"), flag("m", "all on one line"),
                flag("p", "process, lwp and credentials"), flag("s", "signals")],
       table=_thread_table, help="Several sets of columns stand below one another, or on one line with -m.",
@@ -133,45 +134,50 @@ class ListedThread(SolarisThread):
 _MEMBERS = [field.name for field in fields(SolarisThread)]
 
 
-def _with_stack(record: SolarisThread, stack: ThreadStack) -> ListedThread:
+def _listed(record: SolarisThread, stack: ThreadStack | None = None) -> ListedThread:
     return ListedThread(**{name: getattr(record, name) for name in _MEMBERS}, stack=stack)
 
 
-def _list_heading(call: Call, view: View) -> str:
-    width = view.pointer_width
-    start = f"{'ADDR':>{width}} {'PROC':>{width}} {'LWP':>{width}}"
-    return f"{start} CLS PRI {'WCHAN':>{width}}" if call.options.v else f"{start} CMD/LWPID"
+@dataclass(frozen=True, slots=True)
+class ThreadListTable(Table):
+    """A row for each thread; with ``-v`` its pc and its stack below."""
+
+    verbose: bool = False
+    limit: int = 0
+    """Arguments shown of each frame."""
+
+    def heading(self, view: View) -> str:
+        """The headings."""
+        width = view.pointer_width
+        start = f"{'ADDR':>{width}} {'PROC':>{width}} {'LWP':>{width}}"
+        return f"{start} CLS PRI {'WCHAN':>{width}}" if self.verbose else f"{start} CMD/LWPID"
+
+    def row(self, record: ListedThread, view: View) -> str:
+        """A thread."""
+        width, stack = view.pointer_width, record.stack
+        start = f"{record.address:0{width}x} {record.process:>{width}x} {record.lwp:>{width}x}"
+        if stack is None:
+            return f"{start} {record.name}"
+        head = f"{start} {record.class_id:>3} {record.priority:>3} {record.wait_channel:>{width}x}"
+        view.session.out.write(f"{head}\n  PC: {view.label(record.pc)}\n")
+        table = ThreadStackTable(frames=FrameTable(limit=self.limit, indent="    "), margin="  ")
+        lines = table.row(stack, view)
+        return "" if lines is None else f"{lines}\n"
 
 
-def _listed(record: SolarisThread, view: View) -> str:
-    width = view.pointer_width
-    start = f"{record.address:0{width}x} {record.process:>{width}x} {record.lwp:>{width}x}"
-    stack = getattr(record, "stack", None)
-    if stack is None:
-        return f"{start} {record.name}"
-    head = f"{start} {record.class_id:>3} {record.priority:>3} {record.wait_channel:>{width}x}"
-    lines = f"{head}\n  PC: {view.label(record.pc)}\n"
-    if stack.problem:
-        view.session.out.write(lines)
-        thread_stack_text(stack, view)
-        return ""
-    if stack.frames and not stack.frames[-1].pc:
-        view.session.out.write(lines)
-        thread_stack_text(stack, view, "  ")
-        return ""
-    return f"{lines}{thread_stack_text(stack, view, '  ')}\n"
+def _list_table(call: Call) -> Table:
+    return ThreadListTable(verbose=bool(call.options.v), limit=argument_limit(call, 0))
 
 
 @dcmd("threadlist", "list threads", address=OPTIONAL, synopsis="[-t] [-v [count]]", words=None, needs=("kernel",),
       options=[flag("t", "without those of task queues"), flag("v", "with class, priority, channel and stack")],
-      heading=_list_heading, text=_listed, module=MODULE,
+      table=_list_table, module=MODULE,
       help="With -v a number may follow: how many arguments of each frame are shown (none if it is left out).",
       example="::threadlist -v")  # fmt: skip
 def threadlist(call: Call) -> Iterator[SolarisThread | None]:
     """One thread or all; those that are free are left out."""
     if call.words and not (call.options.v and len(call.words) == 1):
         raise UsageError("")
-    limit = argument_limit(call, 0)
     part: Threads = call.kernel.part(Threads)
     for address in _addresses(call):
         yield None
@@ -183,9 +189,9 @@ def threadlist(call: Call) -> Iterator[SolarisThread | None]:
         if record.state == "free" or (call.options.t and record.taskq):
             continue
         if not call.options.v:
-            yield record
+            yield _listed(record)
             continue
         try:
-            yield _with_stack(record, find_thread_stack(call.kernel, address, limit=limit))
+            yield _listed(record, find_thread_stack(call.kernel, address))
         except CommandError as error:
             call.fail(str(error))

@@ -76,8 +76,6 @@ class CpuInfo:
     """The thread that they have interrupted."""
     queue: tuple[Queued, ...] = ()
     """Its run queue, highest priority first; only where asked for."""
-    detailed: bool = False
-    """Whether its threads were asked for."""
 
     @property
     def flag_names(self) -> tuple[str, ...]:
@@ -141,7 +139,6 @@ class Cpus:
             interrupts=levels,
             pinned=self._pinned(levels, cpu["idle_thread"]),
             queue=queue,
-            detailed=interrupts is not None,
         )
 
     def _process(self, cpu: dict[str, Any], thread: dict[str, Any] | None) -> str:

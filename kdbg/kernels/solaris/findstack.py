@@ -177,7 +177,7 @@ class _Stack:
             if not base <= pointer < bottom - size:
                 break
             if erase:
-                words[at] = 0  # type: ignore[index]
+                words[at] = 0
             frame = pointer
             levels += 1
         return levels

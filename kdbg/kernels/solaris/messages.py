@@ -29,6 +29,8 @@ class SolarisMessage(LogEntry):
     """Of its message block (msgb)."""
     control: int = 0
     """Of its log_ctl_t."""
+    ended: bool = True
+    """Whether it has a newline at its end, which the text leaves out."""
 
 
 class MessageError(ReadError):
@@ -78,8 +80,14 @@ class Messages:
             line = self.kernel.string(text["start"], MOST_TEXT - 1)
         except ReadError as error:
             raise MessageError(f"failed to read {what} at {at:x}", at, error) from error
-        line = line.removeprefix("\r")
-        return SolarisMessage(float(control["time"]), line, control["level"], address, block["start"])
+        return SolarisMessage(
+            time=float(control["time"]),
+            text=line.removeprefix("\r").removesuffix("\n"),
+            level=control["level"],
+            address=address,
+            control=block["start"],
+            ended=line.endswith("\n"),
+        )
 
 
 def log(kernel: Solaris) -> Iterator[SolarisMessage]:

@@ -159,7 +159,7 @@ class Processes:
                 pending.append((found["child"], "p_child", address))
 
     def ancestors(self, address: int) -> tuple[list[int], BrokenListError | None]:
-        """The ancestors of a process, the first of all processes first, and where a process on the way is unreadable."""
+        """The ancestors of a process, the first of all processes first, and which on the way is unreadable."""
         found: list[int] = []
         while len(found) < MOST_ANCESTORS:
             try:

@@ -1,7 +1,7 @@
 """Threads grouped by their stacks: those that are in the same state at the same place.
 
-Facts: how mdb's ``::stacks`` groups and sorts. A group is led by the first of its threads that was met; the others follow,
-the latest first.
+Facts: how mdb's ``::stacks`` groups and sorts. A group is led by the first of its threads that was met; the others
+follow, the latest first.
 """
 
 from __future__ import annotations
