@@ -135,6 +135,8 @@ class ElfShape:
     """Size of a context's slot (sh_entsize); a 32-bit guest's context by 64-bit tools stands in one of 5168 bytes."""
     machine: int | None = None
     """e_machine; None: as the guest's width says."""
+    elf_bits: int = 64
+    """ELF class; the first writers (early 2007) used 32 for 32-bit PAE guests."""
     vcpus: int | None = None
     """Number of contexts that the header note claims, where that is to be wrong."""
     format_version: int = 1
@@ -203,7 +205,9 @@ def write_elf(path: Path, core: Core, shape: ElfShape | None = None) -> Path:
     names = b"\0.shstrtab\0" + b"".join(section.name.encode() + b"\0" for section in sections)
     strings = _Section(".shstrtab", 3, 0, 0, names, len(names))
     sections.insert(0 if shape.frames_first else len(sections), strings)
-    position = 64 + 64 * (len(sections) + 1)
+    wide = shape.elf_bits == 64
+    header_size, section_size = (64, 64) if wide else (52, 40)
+    position = header_size + section_size * (len(sections) + 1)
     for section in sections:
         align = max(section.align, 1)
         section.offset = position = -(-position // align) * align
@@ -214,15 +218,16 @@ def write_elf(path: Path, core: Core, shape: ElfShape | None = None) -> Path:
         random.Random(shape.shuffle_sections).shuffle(headers)
     machine = shape.machine if shape.machine is not None else (EM_X86_64 if core.bits == 64 else EM_386)
     with path.open("wb") as file:
-        ident = b"\x7fELF" + bytes((2, 1, 1, 0, 1)) + bytes(7)
+        ident = b"\x7fELF" + bytes((2 if wide else 1, 1, 1, 0, 1)) + bytes(7)
         string_index = 1 + headers.index(strings)
-        fields = (4, machine, 1, 0, 0, 64, 0, 64, 56, 0, 64, len(headers) + 1, string_index)
-        file.write(ident + struct.pack("<HHIQQQIHHHHHH", *fields))
-        file.write(bytes(64))
+        sizes = (header_size, 56 if wide else 32, 0, section_size, len(headers) + 1, string_index)
+        fields = (4, machine, 1, 0, 0, header_size, 0, *sizes)
+        file.write(ident + struct.pack("<HHIQQQIHHHHHH" if wide else "<HHIIIIIHHHHHH", *fields))
+        file.write(bytes(section_size))
         for section in headers:
             name_at = names.index(b"\0" + section.name.encode() + b"\0") + 1
-            file.write(struct.pack("<IIQQQQIIQQ", name_at, section.kind, 0, 0, section.offset, section.size, 0, 0,
-                                   section.align, section.entry_size))  # fmt: skip
+            values = (section.offset, section.size, 0, 0, section.align, section.entry_size)
+            file.write(struct.pack("<IIQQQQIIQQ" if wide else "<10I", name_at, section.kind, 0, 0, *values))
         for section in sections:
             if section.data is None:
                 _write_pages(file, section.offset, core, order)

@@ -20,6 +20,7 @@ VARIANTS = {
     "ELF, frames before pages": {"format": "elf", "shape": ElfShape(frames_first=True)},
     "ELF, in another order": {"format": "elf", "shape": ElfShape(shuffle_sections=3, shuffle_frames=4, invalid=9)},
     "ELF, by 64-bit tools": {"format": "elf", "tools64": True},
+    "ELF of 32 bits": {"format": "elf", "shape": ElfShape(elf_bits=32, frames_first=True)},
 }  # fmt: skip
 MACHINES = [(64, True), (64, False), (32, True), (32, False)]
 
@@ -135,7 +136,7 @@ def test_stacks_with_their_arguments(opened: Any) -> None:
 
 
 def test_messages(opened: Any) -> None:
-    assert [entry.text for entry in opened.log()] == opened.planned.messages
+    assert [entry.text for entry in opened.log()] == [text.rstrip("\n") for text in opened.planned.messages]
 
 
 def test_fewer_contexts_than_cpus(open_domain: Callable[..., Any]) -> None:
@@ -192,7 +193,7 @@ def test_another_build_of_the_kernel(bits: int, seed: int, open_domain: Callable
     planned = opened.planned
     assert [(t.address, t.pid) for t in opened.threads()] == [(t.address, t.pid) for t in planned.threads]
     assert {(p.pid, p.name) for p in opened.processes()} == {(p.pid, p.name) for p in planned.processes}
-    assert [entry.text for entry in opened.log()] == planned.messages
+    assert [entry.text for entry in opened.log()] == [text.rstrip("\n") for text in planned.messages]
     assert [cpu.thread for cpu in opened.cpus()] == [cpu.thread for cpu in planned.cpus]
     for thread in planned.threads:
         assert [f.pc for f in opened.stack(thread.address)] == [f.pc for f in thread.frames]

@@ -25,8 +25,6 @@ QUICK = 50
 """Seeds of a normal run."""
 ALL = 2000
 STEP = 100
-SLOW_MACHINE = float(os.environ.get("KDBG_SLOW_MACHINE", "1"))
-"""By how much the time limit is stretched where the machine is busy."""
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +48,10 @@ def run(whole: bytes, path: Path, seeds: range) -> int:
     for seed in seeds:
         path.write_bytes(mutated(whole, seed))
         try:
-            with watchdog(SECONDS * SLOW_MACHINE):
+            with watchdog():
                 answers += ask(path)
         except TooSlow:
-            pytest.fail(f"seed {seed}: not done after {SECONDS * SLOW_MACHINE:.0f} s")
+            pytest.fail(f"seed {seed}: not done after {SECONDS} s")
         except BaseException as error:
             error.add_note(f"seed {seed}")
             raise
@@ -98,7 +96,7 @@ def test_memory_of_whole_processes(whole: Callable[[str], bytes], tmp_path: Path
         (tmp_path / "core").write_bytes(mutated(whole(kind), seed))
         done = subprocess.run(
             [sys.executable, "-c", CHILD, str(tmp_path / "core")],
-            capture_output=True, text=True, timeout=10 * SLOW_MACHINE, env=environment, check=False,
+            capture_output=True, text=True, timeout=60, env=environment, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"seed {seed}: {done.stderr[-2000:]}"
         assert int(done.stdout) < MEGABYTES
