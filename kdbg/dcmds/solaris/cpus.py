@@ -130,7 +130,7 @@ def _cpu_id(call: Call) -> int:
 
 @dcmd("cpustack", "show the stack of a CPU", address=OPTIONAL, synopsis="[-v] [-c cpuid] [cnt]", module="kernel",
       options=[flag("v", "with frame pointers"), number("c", "cpuid", "of that CPU")], words=None,
-      needs=("kernel", "vcpus"), table=lambda call: _frame_table(call), example="::cpustack -c 0")  # fmt: skip
+      needs=("kernel",), table=lambda call: _frame_table(call), example="::cpustack -c 0")  # fmt: skip
 def cpustack(call: Call) -> Iterator[Frame]:
     """The frames from the CPU's frame pointer on; its program counter itself is not shown."""
     cpu = _cpu_id(call)
@@ -146,7 +146,7 @@ def _frame_table(call: Call) -> Table:
 
 
 @dcmd("cpuregs", "show the registers of a CPU", address=OPTIONAL, synopsis="[-c cpuid]", module="kernel",
-      options=[number("c", "cpuid", "of that CPU")], needs=("kernel", "vcpus"), text=registers_text,
+      options=[number("c", "cpuid", "of that CPU")], needs=("kernel",), text=registers_text,
       example="::cpuregs -c 1")  # fmt: skip
 def cpuregs(call: Call) -> Iterator[Registers]:
     """The registers that the dump holds of the CPU."""

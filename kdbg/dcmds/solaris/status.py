@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -26,22 +25,29 @@ class Status:
     machine: str
     image_uuid: str | None
     """Of the boot; "" where none was set, None where the kernel has none."""
+    panic: str | None = None
+    """The message of the panic, where the dump is one that the kernel wrote itself."""
+    content: str | None = None
+    """Which pages such a dump holds."""
 
 
 @dcmd("status", "say what is looked at", address=OPTIONAL, words=None, needs=("kernel",), module=MODULE,
       text=lambda record, _: _status_text(record), example="::status")  # fmt: skip
 def status(call: Call) -> Iterator[Status]:
     """The dump and the system in it."""
-    kernel, uname = call.kernel, call.kernel.uname
+    kernel, uname, image = call.kernel, call.kernel.uname, call.kernel.target.image
+    native = image.format.startswith("illumos")
     yield Status(
-        file=os.path.basename(call.target.name),
-        kind="domain crash dump",
+        file=call.target.name,
+        kind="crash dump" if native else "domain crash dump",
         bits=kernel.bits,
         node=uname.get("nodename", "unknown machine"),
         release=uname.get("release", ""),
         version=uname.get("version", ""),
         machine=uname.get("machine", ""),
-        image_uuid=_image_uuid(call),
+        image_uuid=image.uuid if native else _image_uuid(call),
+        panic=image.panic_string if native else None,
+        content=image.content if native else None,
     )
 
 
@@ -64,6 +70,10 @@ def _status_text(record: Status) -> str:
     ]
     if record.image_uuid is not None:
         lines.append(f"image uuid: {record.image_uuid or '(not set)'}")
+    if record.panic is not None:
+        lines.append(f"panic message: {record.panic}")
+    if record.content is not None:
+        lines.append(f"dump content: {record.content}")
     return "\n".join(lines)
 
 
