@@ -49,7 +49,7 @@ finally:
 
 
 def peak(dump: Path, text: str) -> float:
-    """Peak memory of a process that does nothing else, in MB: as it says itself, for a parent's counts as its child's."""
+    """Peak memory in MB of a process, as it says itself (a parent's would count as its child's)."""
     done = subprocess.run(
         [sys.executable, "-c", PEAK, str(dump)], input=text, capture_output=True, text=True, check=True
     )
