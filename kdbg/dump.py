@@ -217,7 +217,7 @@ class Dump(Target):
             tables = [table for table in tables if table.module == module][:1]
             if not tables:
                 raise SymbolNotFound(module, "unknown object file name")
-        return iter(()) if dynamic else ((table.module, symbol) for table in tables for symbol in table)
+        return ((table.module, symbol) for table in tables for symbol in table)
 
     def symbol_names(self, module: str | None = None) -> Iterator[str]:
         """Names of all symbols, or of one module's, in any order, some perhaps twice."""

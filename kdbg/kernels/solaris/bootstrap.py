@@ -27,7 +27,7 @@ from kdbg.kernels.solaris.early import (
 )
 from kdbg.symbols.ctf import CtfContainer
 from kdbg.symbols.space import TypeSpace
-from kdbg.symbols.table import SHN_ABS, Symbols, SymbolTable
+from kdbg.symbols.table import Symbols, SymbolTable
 from kdbg.symbols.value import Memory, read_string
 
 MOST_MODULES = 4096
@@ -195,7 +195,7 @@ class Bootstrap:
             raise ReadError(entries_at, f"{max(entries_size, strings_size)} bytes are more than a module's symbols take")
         entries = self._memory.read(entries_at, entries_size)
         strings = self._memory.read(strings_at, strings_size)
-        return SymbolTable(entries, strings, self._bits, module.name, SHN_ABS)
+        return SymbolTable(entries, strings, self._bits, module.name)
 
     # types
 

@@ -11,7 +11,7 @@ from kdbg.errors import Error, FormatError
 from kdbg.formats.elf import Elf
 from kdbg.formats.illumos import IllumosDump
 from kdbg.formats.source import Source
-from kdbg.symbols.table import SHN_ABS, SymbolTable
+from kdbg.symbols.table import SymbolTable
 from kdbg.vm.mapped import MappedSpace
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ def elf_symbols(source: Source) -> SymbolTable:
         bytes(source.read(strings.offset, strings.size, ".strtab")),
         elf.bits,
         "unix",
-        SHN_ABS,
     )
 
 
