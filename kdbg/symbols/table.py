@@ -170,6 +170,10 @@ def covers(symbol: Symbol, address: int, distance: int | None) -> bool:
     return 0 <= address - symbol.address < (distance or max(symbol.size, 1))
 
 
+MOST_REMEMBERED = 1 << 16
+"""Names and addresses whose symbols are remembered."""
+
+
 class Symbols:
     """The symbols of all modules of a kernel, and each module's own.
 
@@ -184,6 +188,7 @@ class Symbols:
         for table in tables:
             self._by_module.setdefault(table.module, table)
         self._known: dict[str, Symbol | None] = {}
+        self._near: dict[tuple[int, int | None], tuple[Symbol, int] | None] = {}
 
     def __iter__(self) -> Iterator[Symbol]:
         """All symbols as one table has them: the local ones of all modules first."""
@@ -203,7 +208,7 @@ class Symbols:
                 symbol = table.find(name)
                 if symbol and (found is None or symbol.binding != STB_LOCAL or found.binding == STB_LOCAL):
                     found = symbol
-            if len(self._known) > 1 << 16:
+            if len(self._known) > MOST_REMEMBERED:
                 self._known.clear()
             self._known[name] = found
         return self._known[name]
@@ -215,6 +220,14 @@ class Symbols:
 
     def nearest(self, address: int, distance: int | None = None) -> tuple[Symbol, int] | None:
         """The symbol that covers the address (with ``distance``: that lies at most so far below), and the offset in it."""
+        key = (address, distance)
+        if key not in self._near:
+            if len(self._near) > MOST_REMEMBERED:
+                self._near.clear()
+            self._near[key] = self._nearest(address, distance)
+        return self._near[key]
+
+    def _nearest(self, address: int, distance: int | None) -> tuple[Symbol, int] | None:
         best: Symbol | None = None
         for table in self.tables:
             found = self._best_of(table, address)
