@@ -94,7 +94,8 @@ class Code:
 
 def _decode(session: Session, code: Code, address: int, bits: int) -> tuple[str | None, int]:
     """Text (None where it is no instruction) and length. Raises `ReadError`."""
-    from kdbg.disasm.x86 import Decoder, Invalid
+    from kdbg.disasm.operands import Invalid
+    from kdbg.disasm.x86 import Decoder
 
     decoder = Decoder(lambda at: code.byte(address + at), address, bits, _Names(session))
     try:
