@@ -165,7 +165,7 @@ def avl_elements(
     except ReadError as error:
         raise StoppedError(f"failed to read {name} at {prefixed(address)}", False, address, error.reason) from None
     size, offset = tree["size"], tree["offset"]
-    if size < offset + form.node.size & mask:
+    if size < offset + form.node.size & mask or offset > size:  # the sum wraps as the kernel's would
         text = f"invalid avl_tree_t at {address:x}, avl_size:{_int(size)}, avl_offset:{_int(offset)}"
         raise StoppedError(text, False, address, "unknown symbol name")
 
