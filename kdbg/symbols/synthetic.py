@@ -199,7 +199,10 @@ class SyntheticTypes:
                 raise TypeNotFound(name, CONFLICT)
             return self._same(known, type_)
         for record in reversed(self._records):
-            if bare and record.kind is type_.kind and record.name == bare and record.id > self._published:
+            if record.id <= self._published:
+                break
+            # numbers of equal names may be bit-fields of different widths
+            if bare and record.kind is type_.kind and record.name == bare and record.encoding == type_.encoding:
                 return record.id
         return self._copy(type_, bare, depth + 1)
 
