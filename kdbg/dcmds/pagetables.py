@@ -362,7 +362,7 @@ _STEPS = Table(
 )
 
 
-def _step_text(record: Any, view: View) -> str:
+def _step_text(record: Any, view: View) -> str | None:
     return str(record.text) if isinstance(record, Text) else _STEPS.row(record, view)
 
 
@@ -427,7 +427,7 @@ _LEAVES = Table(
 )
 
 
-def _scan_text(record: Any, view: View) -> str:
+def _scan_text(record: Any, view: View) -> str | None:
     if isinstance(record, FindingCount):
         return f"{record.count:10d} {record.finding}"
     return _COUNTS.row(record, view) if isinstance(record, LeafCount) else _LEAVES.row(record, view)
@@ -436,7 +436,7 @@ def _scan_text(record: Any, view: View) -> str:
 def _scan_heading(call: Call, view: View) -> str:
     finding = call.options.l
     if finding is None:
-        return _COUNTS.heading(view)
+        return _COUNTS.heading(view) or ""
     lines = []
     if finding == "user-not-global":
         image = call.target.image  # type: ignore[attr-defined]
@@ -446,7 +446,7 @@ def _scan_heading(call: Call, view: View) -> str:
             if wrong
             else "usual here: only a 64-bit paravirtual guest's user leaves have the global bit"
         )
-    return "\n".join([*lines, _LEAVES.heading(view)])
+    return "\n".join([*lines, _LEAVES.heading(view) or ""])
 
 
 @dcmd(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from kdbg.dcmds.registry import REQUIRED, REQUIRED_AFTER_OPTIONS, Call, View, dcmd, flag, number, word
+from kdbg.dcmds.registry import REQUIRED, REQUIRED_AFTER_OPTIONS, Call, Table, View, dcmd, flag, number, word
 from kdbg.errors import CommandError, ReadError, SymbolNotFound, UsageError
 from kdbg.kernels.solaris.kmem import Bufctl, kmem
 from kdbg.kernels.solaris.kmemlog import history
 from kdbg.kernels.solaris.lists import StoppedError
 from kdbg.kernels.solaris.vmem import ALLOCATED, FREE, ROTOR, SPAN, WALKER, Segment, vmem
+from kdbg.records import Text
 
 INDENT = 17 * " "
 
@@ -80,40 +82,29 @@ def _within(call: Call, caller: int, pc: int) -> bool:
 # bufctl
 
 
-def _bufctl_heading(call: Call, view: View) -> str:
-    if call.options.v:
-        return "\n".join(TRANSACTION_HEADINGS)
-    width = view.pointer_width
-    return f"{'ADDR':<{width}} {'BUFADDR':<{width}} {'TIMESTAMP':<12} {'THREAD':<{width}} CALLER"
+@dataclass(frozen=True, slots=True)
+class Transactions(Table):
+    """The text of bufctls: a line each, or all of it."""
 
+    verbose: bool = False
 
-class Shown:
-    """A record with how much of it is to be shown; it has the record's fields."""
+    def heading(self, view: View) -> str:
+        """One line or two."""
+        if self.verbose:
+            return "\n".join(TRANSACTION_HEADINGS)
+        width = view.pointer_width
+        return f"{'ADDR':<{width}} {'BUFADDR':<{width}} {'TIMESTAMP':<12} {'THREAD':<{width}} CALLER"
 
-    __slots__ = ("last", "record", "sizes", "verbose")
-
-    def __init__(self, record: Any, verbose: bool = False, sizes: bool = False, last: bool = False) -> None:
-        self.record = record
-        self.verbose = verbose
-        self.sizes = sizes
-        self.last = last
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.record, name)
-
-    def __repr__(self) -> str:
-        return repr(self.record)
-
-
-def _bufctl_text(shown: Shown, view: View) -> str:
-    entry: Bufctl = shown.record
-    end = "\n" if shown.last else ""
-    if shown.verbose:
-        return "\n".join(transaction_lines(entry, view)) + end
-    width = view.pointer_width
-    caller = _caller(entry.stack, "kmem_", view)
-    line = f"{entry.address:0{width}x} {entry.buffer:0{width}x} {entry.timestamp:12x} {entry.thread:0{width}x}"
-    return line + (f" {caller}" if caller is not None else "") + end
+    def row(self, record: Any, view: View) -> str:
+        """One transaction."""
+        if isinstance(record, Text):
+            return record.text
+        if self.verbose:
+            return "\n".join(transaction_lines(record, view))
+        width = view.pointer_width
+        caller = _caller(record.stack, "kmem_", view)
+        line = f"{record.address:0{width}x} {record.buffer:0{width}x} {record.timestamp:12x} {record.thread:0{width}x}"
+        return line if caller is None else f"{line} {caller}"
 
 
 @dcmd(
@@ -131,14 +122,13 @@ def _bufctl_text(shown: Shown, view: View) -> str:
         number("l", "latest", "only those up to this time"),
         number("t", "thd", "only those of this thread"),
     ],
-    heading=_bufctl_heading,
-    text=_bufctl_text,
+    table=lambda call: Transactions(verbose=call.options.v),
     needs=("kernel",),
     help="The address is that of a kmem_bufctl_audit_t: audited caches keep one for each buffer.",
     example="ffffff01d1002c00::bufctl -v",
     module="genunix",
 )
-def bufctl(call: Call) -> Iterator[Shown | None]:
+def bufctl(call: Call) -> Iterator[Bufctl | Text | None]:
     """The transaction at the address, or all that is known of its buffer."""
     options = call.options
     if options.H:
@@ -147,7 +137,7 @@ def bufctl(call: Call) -> Iterator[Shown | None]:
         yield None
         entry = _transaction(call)
         if _passes(call, entry.stack, entry.thread, entry.timestamp) and options.a in (None, 0, entry.buffer):
-            yield Shown(entry, options.v)
+            yield entry
         return
     try:
         entries = list(history(call.kernel, call.address))
@@ -156,13 +146,11 @@ def bufctl(call: Call) -> Iterator[Shown | None]:
             raise CommandError(str(stop)) from None
         call.warn(str(stop))
         raise CommandError("unable to walk bufctl_history: failed to initialize walk") from None
-    chosen = [
-        entry
-        for entry in entries
-        if _passes(call, entry.stack, entry.thread, entry.timestamp) and options.a in (None, 0, entry.buffer)
-    ]
-    for entry in chosen:
-        yield Shown(entry, options.v, last=entry is chosen[-1])
+    for entry in entries:
+        if _passes(call, entry.stack, entry.thread, entry.timestamp) and options.a in (None, 0, entry.buffer):
+            yield entry
+    if not call.piped_out:
+        yield Text("")
 
 
 def _transaction(call: Call) -> Bufctl:
@@ -178,24 +166,31 @@ _TYPES = {"ALLC": ALLOCATED, "ALLOC": ALLOCATED, "FREE": FREE, "SPAN": SPAN, "RO
           "WLKR": WALKER, "WALKER": WALKER}  # fmt: skip
 
 
-def _segment_heading(call: Call, view: View) -> str:
-    if call.options.v:
-        return "\n".join(SEGMENT_HEADINGS)
-    width = view.pointer_width
-    end = "SIZE" if call.options.s else "END"
-    return f"{'ADDR':>{width}} {'TYPE':>4} {'START':>{width}} {end:>{width}} WHO"
+@dataclass(frozen=True, slots=True)
+class Segments(Table):
+    """The text of segments: a line each, or all of it."""
 
+    verbose: bool = False
+    sizes: bool = False
+    """Show the size instead of the end."""
 
-def _segment_text(shown: Shown, view: View) -> str:
-    segment: Segment = shown.record
-    if shown.verbose:
-        return "\n".join(segment_lines(segment, view))
-    width = view.pointer_width
-    end = segment.size if shown.sizes else segment.end
-    line = f"{segment.address:0{width}x} {segment.type_name:>4} {segment.start:0{width}x} {end:0{width}x}"
-    if not segment.audited:
-        return line
-    return f"{line} {_caller(segment.stack, 'vmem_', view) or view.label(segment.stack[-1])}"
+    def heading(self, view: View) -> str:
+        """One line or two."""
+        if self.verbose:
+            return "\n".join(SEGMENT_HEADINGS)
+        width = view.pointer_width
+        return f"{'ADDR':>{width}} {'TYPE':>4} {'START':>{width}} {'SIZE' if self.sizes else 'END':>{width}} WHO"
+
+    def row(self, record: Any, view: View) -> str:
+        """One segment."""
+        if self.verbose:
+            return "\n".join(segment_lines(record, view))
+        width = view.pointer_width
+        end = record.size if self.sizes else record.end
+        line = f"{record.address:0{width}x} {record.type_name:>4} {record.start:0{width}x} {end:0{width}x}"
+        if not record.audited:
+            return line
+        return f"{line} {_caller(record.stack, 'vmem_', view) or view.label(record.stack[-1])}"
 
 
 @dcmd(
@@ -214,14 +209,13 @@ def _segment_text(shown: Shown, view: View) -> str:
         number("t", "thread", "only those of this thread"),
         word("T", "type", "only those of this type: ALLOC, FREE, SPAN, ROTOR or WALKER"),
     ],
-    heading=_segment_heading,
-    text=_segment_text,
+    table=lambda call: Segments(verbose=call.options.v, sizes=call.options.s),
     needs=("kernel",),
     help="A segment is a range of addresses (or numbers) of a vmem arena. Only allocated ones tell who took them.",
     example="ffffff01d002a610::vmem_seg -v",
     module="genunix",
 )
-def vmem_seg(call: Call) -> Iterator[Shown | None]:
+def vmem_seg(call: Call) -> Iterator[Segment | None]:
     """The segment at the address."""
     options = call.options
     yield None
@@ -241,4 +235,4 @@ def vmem_seg(call: Call) -> Iterator[Shown | None]:
     elif chosen:
         chosen = not options.any("ctel")
     if chosen:
-        yield Shown(segment, options.v, options.s)
+        yield segment

@@ -9,21 +9,21 @@ The order of sources and of answers is that of mdb's whatis (facts: its recorded
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import accumulate, takewhile
+from itertools import takewhile
 from typing import TYPE_CHECKING, TypeVar
 
 from kdbg.errors import Error, ReadError, SymbolNotFound
 from kdbg.kernels.solaris import kmem as km
+from kdbg.kernels.solaris.buffers import Buffers
 from kdbg.kernels.solaris.hat import Htable, hats
 from kdbg.kernels.solaris.layouts import Layout
 from kdbg.kernels.solaris.lists import StoppedError
 from kdbg.kernels.solaris.memory import Pages, memsegs, seg, segments
+from kdbg.kernels.solaris.ranges import Ranges, Search
 from kdbg.kernels.solaris.vmem import ALLOCATED, FREE, VMC_IDENTIFIER, Segment, vmem
 
 if TYPE_CHECKING:
@@ -73,10 +73,6 @@ class Whatis:
     """Of the arena."""
     htable: Htable | None = None
     """Of the page table."""
-    tells_bufctl: bool = False
-    """Whether its text names the bufctl."""
-    symbolic: bool = False
-    """Whether a symbol covers the address of a mapping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,68 +83,6 @@ class Progress:
 
 
 Answer = Whatis | Progress
-
-
-class Ranges:
-    """Ranges in the order in which a walk gives them; finds those that hold an address."""
-
-    def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
-        rows = sorted((start, end, number) for number, (start, end) in enumerate(ranges) if start < end)
-        self._starts = array("Q", (row[0] for row in rows))
-        self._ends = array("Q", (row[1] for row in rows))
-        self._numbers = array("Q", (row[2] for row in rows))
-        self._reach = array("Q", accumulate(self._ends, max))
-        """The largest end of all ranges up to this one: where to stop looking back."""
-
-    def __len__(self) -> int:
-        return len(self._starts)
-
-    def holding(self, address: int) -> Iterator[int]:
-        """Numbers of the ranges that hold the address."""
-        at = bisect_right(self._starts, address) - 1
-        while at >= 0 and self._reach[at] > address:
-            if self._ends[at] > address:
-                yield self._numbers[at]
-            at -= 1
-
-
-class Search:
-    """Addresses that are looked for, sorted, and which of them were found."""
-
-    def __init__(self, addresses: Iterable[int], everything: bool) -> None:
-        self.addresses = sorted(addresses)
-        self._found = [False] * len(self.addresses)
-        self.everything = everything
-        self._left = len(self.addresses)
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing is left to look for."""
-        return self._left == 0 and not self.everything
-
-    def take(self, base: int, size: int) -> Iterator[int]:
-        """The wanted addresses in a range; they count as found."""
-        if size <= 0:
-            return
-        for at in range(bisect_left(self.addresses, base), bisect_left(self.addresses, base + size)):
-            if self._claim(at):
-                yield self.addresses[at]
-
-    def _claim(self, at: int) -> bool:
-        if self._found[at]:
-            return self.everything
-        self._found[at] = True
-        self._left -= 1
-        return True
-
-    def wanted(self) -> list[int]:
-        """The addresses that are still looked for, each once."""
-        pairs = zip(self.addresses, self._found, strict=True)
-        return list(dict.fromkeys(address for address, found in pairs if self.everything or not found))
-
-    def unknown(self) -> list[int]:
-        """The addresses that were never found."""
-        return [address for address, found in zip(self.addresses, self._found, strict=True) if not found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +236,6 @@ class Whereabouts:
             return found
         if offset >= symbol.size:
             return found
-        if found.kind != "module":
-            return replace(found, name=symbol.name)
         return replace(found, kind="symbol", name=symbol.name, base=symbol.address, offset=offset)
 
     # threads
@@ -393,7 +325,7 @@ class Whereabouts:
             found.open()
         except StoppedError as stop:
             self.warn(str(stop))
-            walk = "bufctl" if self._tells_bufctls(cache) else "kmem"
+            walk = "bufctl" if cache.hashed and (cache.audited or self.wishes.bufctls) else "kmem"
             self.warn(f"can't find {walk} walker: failed to initialize walk")
             return True
         yield from self._buffers(cache, found.allocated(hits), "allocated")
@@ -403,12 +335,9 @@ class Whereabouts:
         yield from self._buffers(cache, found.free(hits), "free")
         return self.search.done
 
-    def _tells_bufctls(self, cache: km.Cache) -> bool:
-        return cache.hashed and bool(cache.flags & km.KMF_AUDIT or self.wishes.bufctls)
-
     def _buffers(self, cache: km.Cache, found: list[tuple[int, km.Buffer]], state: str) -> Iterator[Answer]:
         allocator = km.kmem(self.kernel)
-        audited = cache.hashed and cache.flags & km.KMF_AUDIT
+        audited = cache.hashed and cache.audited
         for address, buffer in found:
             transaction: km.Bufctl | None = None
             callers: tuple[int, ...] = ()
@@ -426,7 +355,6 @@ class Whereabouts:
                     cache=cache.name,
                     state=state,
                     bufctl=buffer.bufctl if cache.hashed else None,
-                    tells_bufctl=self._tells_bufctls(cache),
                     transaction=transaction,
                     callers=callers,
                 )
@@ -483,7 +411,7 @@ class Whereabouts:
                 found = seg(self.kernel, address)
                 for one in self.search.take(found.base, found.size):
                     mapping = Whatis(one, "mapping", found.base, one - found.base, end=found.base + found.size)
-                    yield replace(mapping, name=self._segment_name(address), symbolic=self._is_symbolic(one))
+                    yield replace(mapping, name=self._segment_name(address))
         except Error as error:
             self.warn(str(error))
 
@@ -493,13 +421,6 @@ class Whereabouts:
         except SymbolNotFound:
             offset = -1
         return symbol.name if offset == 0 else f"{address:x}"
-
-    def _is_symbolic(self, address: int) -> bool:
-        try:
-            symbol, offset = self.kernel.target.nearest(address)
-        except SymbolNotFound:
-            return False
-        return offset < symbol.size
 
     def _page_table(self, address: int) -> Whatis | None:
         """The page table that the address lies in, if its page is one."""
@@ -514,92 +435,3 @@ class Whereabouts:
             return None
         base = address & -PAGE
         return Whatis(address, "page table", base, address - base, htable=table)
-
-
-class Buffers:
-    """The buffers of one cache that hold given addresses: found by their slabs, without a walk over all others."""
-
-    def __init__(self, allocator: km.Kmem, cache: km.Cache, slabs: list[km.Slab], warn: Callable[[str], None]) -> None:
-        self._allocator = allocator
-        self._cache = cache
-        self._slabs = slabs
-        self._warn = warn
-        self._magazines: dict[int, int] = {}
-        self._freelists: dict[int, dict[int, tuple[int, int]]] = {}
-
-    def open(self) -> None:
-        """Check the cache and read its magazines. Raises `StoppedError`."""
-        cache = self._allocator.opened(self._cache.address)
-        if cache.buftotal:
-            for position, buffer in enumerate(self._allocator.magazines(cache, self._warn)):
-                self._magazines.setdefault(buffer, position)
-
-    def _buffer(self, number: int, address: int) -> int | None:
-        """The buffer of a slab that holds an address, or None where it lies between two."""
-        slab, cache = self._slabs[number], self._cache
-        if not cache.chunksize:
-            return None
-        index, offset = divmod(address - slab.base, cache.chunksize)
-        return slab.base + index * cache.chunksize if index < slab.chunks and offset < cache.bufsize else None
-
-    def _freelist(self, number: int) -> dict[int, tuple[int, int]]:
-        """A slab's freelist: buffer -> (position, bufctl)."""
-        if number not in self._freelists:
-            found: dict[int, tuple[int, int]] = {}
-            try:
-                for position, (buffer, bufctl) in enumerate(
-                    self._allocator.freelist(self._cache, self._slabs[number], self._warn)
-                ):
-                    found.setdefault(buffer, (position, bufctl))
-            except StoppedError as stop:
-                self._warn(str(stop))
-            self._freelists[number] = found
-        return self._freelists[number]
-
-    def allocated(self, hits: list[tuple[int, int]]) -> list[tuple[int, km.Buffer]]:
-        """(address, buffer) for the addresses in allocated buffers, in the order of a walk over all of them."""
-        found: list[tuple[tuple[int, int], int, km.Buffer]] = []
-        for number, address in hits:
-            buffer = self._buffer(number, address)
-            if buffer is None or buffer in self._magazines:
-                continue
-            if not self._cache.hashed:
-                if buffer not in self._freelist(number):
-                    found.append(((number, buffer), address, km.Buffer(buffer)))
-                continue
-            place = self._hashed(buffer)
-            if place is not None:
-                bucket, position, bufctl = place
-                found.append(((bucket, position), address, km.Buffer(buffer, bufctl)))
-        return [(address, buffer) for _, address, buffer in sorted(found, key=lambda row: (row[0], row[1]))]
-
-    def _hashed(self, buffer: int) -> tuple[int, int, int] | None:
-        """(bucket, position in its chain, bufctl) of a buffer, or None where the hash table has none."""
-        try:
-            for position, (bufctl, found) in enumerate(self._allocator.chain(self._cache, buffer)):
-                if found == buffer:
-                    return self._allocator.bucket(self._cache, buffer), position, bufctl
-        except Error as error:
-            self._warn(str(error))
-        return None
-
-    def free(self, hits: list[tuple[int, int]]) -> list[tuple[int, km.Buffer]]:
-        """(address, buffer) for the addresses in free buffers, those in magazines first."""
-        found: list[tuple[tuple[int, int], int, km.Buffer]] = []
-        for number, address in hits:
-            buffer = self._buffer(number, address)
-            if buffer is None:
-                continue
-            slab = self._slabs[number]
-            if buffer in self._magazines:
-                bufctl = 0
-                if self._cache.hashed:
-                    told = self._allocator.bufctl_of_free(self._cache, buffer, self._warn)
-                    if told is None:
-                        continue
-                    bufctl = told
-                found.append(((-1, self._magazines[buffer]), address, km.Buffer(buffer, bufctl)))
-            elif slab.refcnt < slab.chunks and buffer in self._freelist(number):
-                position, bufctl = self._freelist(number)[buffer]
-                found.append(((number, position), address, km.Buffer(buffer, bufctl)))
-        return [(address, buffer) for _, address, buffer in sorted(found, key=lambda row: (row[0], row[1]))]

@@ -1,0 +1,70 @@
+"""Ranges that are searched for many addresses: kept sorted, so that a question costs a search and not a walk."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+
+
+class Ranges:
+    """Ranges in the order in which a walk gives them; finds those that hold an address."""
+
+    def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
+        rows = sorted((start, end, number) for number, (start, end) in enumerate(ranges) if start < end)
+        self._starts = array("Q", (row[0] for row in rows))
+        self._ends = array("Q", (row[1] for row in rows))
+        self._numbers = array("Q", (row[2] for row in rows))
+        self._reach = array("Q", accumulate(self._ends, max))
+        """The largest end of all ranges up to this one: where to stop looking back."""
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def holding(self, address: int) -> Iterator[int]:
+        """Numbers of the ranges that hold the address."""
+        at = bisect_right(self._starts, address) - 1
+        while at >= 0 and self._reach[at] > address:
+            if self._ends[at] > address:
+                yield self._numbers[at]
+            at -= 1
+
+
+class Search:
+    """Addresses that are looked for, sorted, and which of them were found."""
+
+    def __init__(self, addresses: Iterable[int], everything: bool) -> None:
+        self.addresses = sorted(addresses)
+        self._found = [False] * len(self.addresses)
+        self.everything = everything
+        self._left = len(self.addresses)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to look for."""
+        return self._left == 0 and not self.everything
+
+    def take(self, base: int, size: int) -> Iterator[int]:
+        """The wanted addresses in a range; they count as found."""
+        if size <= 0:
+            return
+        for at in range(bisect_left(self.addresses, base), bisect_left(self.addresses, base + size)):
+            if self._claim(at):
+                yield self.addresses[at]
+
+    def _claim(self, at: int) -> bool:
+        if self._found[at]:
+            return self.everything
+        self._found[at] = True
+        self._left -= 1
+        return True
+
+    def wanted(self) -> list[int]:
+        """The addresses that are still looked for, each once."""
+        pairs = zip(self.addresses, self._found, strict=True)
+        return list(dict.fromkeys(address for address, found in pairs if self.everything or not found))
+
+    def unknown(self) -> list[int]:
+        """The addresses that were never found."""
+        return [address for address, found in zip(self.addresses, self._found, strict=True) if not found]
