@@ -168,7 +168,7 @@ class Type:
     @property
     def members(self) -> tuple[Member, ...]:
         """Members of a STRUCT or UNION in order (of what a typedef stands for, too)."""
-        if self.kind in TRANSPARENT:
+        if self.kind in TRANSPARENT and self.resolved is not self:
             return self.resolved.members
         if self._members is None:
             self._members = self._loader.members(self.id) if self.kind in (Kind.STRUCT, Kind.UNION) else ()
@@ -177,7 +177,7 @@ class Type:
     @property
     def enumerators(self) -> tuple[tuple[str, int], ...]:
         """(name, value) of an ENUM in order."""
-        if self.kind in TRANSPARENT:
+        if self.kind in TRANSPARENT and self.resolved is not self:
             return self.resolved.enumerators
         if self._enumerators is None:
             self._enumerators = self._loader.enumerators(self.id) if self.kind is Kind.ENUM else ()
@@ -231,7 +231,7 @@ class Type:
         return found
 
     def _find(self, name: str) -> Member | None:
-        if self.kind in TRANSPARENT:
+        if self.kind in TRANSPARENT and self.resolved is not self:
             return self.resolved._find(name)
         if self._by_name is None:
             self._by_name = {}

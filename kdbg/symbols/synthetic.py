@@ -181,11 +181,20 @@ class SyntheticTypes:
         finally:
             self._publish()
 
-    def take(self, type_: Type, depth: int = 0) -> int:
+    def take(self, type_: Type) -> int:
         """The number of a type here; one of another container is copied with all that it needs.
 
-        Raises `TypeNotFound` where a type of that name is here already and is another one.
+        Raises `TypeNotFound` where a type of that name is here already and is another one; then nothing is copied.
         """
+        records, number = len(self._records), self._next
+        try:
+            return self._take(type_, 0)
+        except Error:
+            del self._records[records:]
+            self._next = number
+            raise
+
+    def _take(self, type_: Type, depth: int) -> int:
         loader = type_.loader
         if isinstance(loader, _Generation) and loader.owner is self:
             return type_.id
@@ -231,7 +240,7 @@ class SyntheticTypes:
         if kind in (Kind.STRUCT, Kind.UNION):
             record = Record(0, kind, name, type_.size)
             number = self._add(record)
-            record.members = [(m.name, self.take(m.type, depth), m.bit_offset) for m in type_.members]
+            record.members = [(m.name, self._take(m.type, depth), m.bit_offset) for m in type_.members]
             return number
         if kind is Kind.ENUM:
             return self._add(Record(0, kind, name, type_.size, values=list(type_.enumerators)))
@@ -243,11 +252,11 @@ class SyntheticTypes:
         target = type_.reference
         if target is None:
             raise TypeNotFound(type_.name, "Invalid type identifier")
-        reference = self.take(target, depth)
+        reference = self._take(target, depth)
         if kind is Kind.ARRAY:
             loader = type_.loader
             index = loader.index(type_.id) if isinstance(loader, CtfContainer) else None
-            by = reference if index is None else self.take(index, depth)
+            by = reference if index is None else self._take(index, depth)
             return self._add(Record(0, kind, reference=reference, index=by, count=type_.count))
         return self._add(Record(0, kind, name if kind is Kind.TYPEDEF else "", reference=reference))
 

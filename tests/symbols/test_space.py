@@ -12,7 +12,7 @@ from samples.ctf import CtfWriter
 
 
 def space() -> tuple[TypeSpace, list[str]]:
-    """genunix with its child ufs, specfs beside them, a broken one and one without types; and what was loaded, in order."""
+    """genunix, its child ufs, specfs beside them, a broken object and one without types; what is loaded, in order."""
     genunix = CtfWriter()
     int_ = genunix.integer("int", 32, signed=True)
     genunix.structure("shared", [("a", int_)])
@@ -80,8 +80,8 @@ def test_what_is_not_there_is_not_looked_for_twice():
 
 @pytest.mark.parametrize(
     ("name", "taken"),
-    [("proc_t", ("", "proc_t")), ("genunix`proc_t", ("genunix", "proc_t")), ("struct ufs`inode", ("ufs", "struct inode")),
-     ("a`b`c", ("a`b", "c")), ("`x", ("", "x"))],
+    [("proc_t", ("", "proc_t")), ("genunix`proc_t", ("genunix", "proc_t")), ("a`b`c", ("a`b", "c")), ("`x", ("", "x")),
+     ("struct ufs`inode", ("ufs", "struct inode"))],
 )  # fmt: skip
 def test_scopes(name, taken):
     assert split_scope(name) == taken
