@@ -20,6 +20,8 @@ UNSUPPORTED = "operation not supported by target"
 class NoProcess(Target):
     """The process target without a process."""
 
+    idle = True
+
     def __init__(self) -> None:
         super().__init__("")
 
@@ -37,7 +39,7 @@ class NoProcess(Target):
 
     def nearest(self, address: int, distance: int | None = None) -> tuple[Symbol, int]:
         """Fail: there are no symbols."""
-        raise SymbolNotFound(f"{address:x}", NO_PROCESS)
+        raise SymbolNotFound(f"{address:x}", "no symbol corresponds to address")
 
     def type(self, name: str) -> NoReturn:
         """Fail: there are no types."""

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 PAST_END = "cannot read past current end of file"
 UNSUPPORTED = "operation not supported by target"
 READ_ONLY = "target is not open for writing"
-LARGEST_OFFSET = (1 << 63) - 1
+LARGEST_OFFSET = 0xFFF_FFFF_F000
+"""Where the largest file that ext4 can hold ends: beyond it a seek fails, as it did where mdb was recorded."""
 
 
 class RawFile(Target):

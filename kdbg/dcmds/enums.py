@@ -65,6 +65,7 @@ def _type(call: Call) -> tuple[str, Type, list[str | int]]:
     "enum",
     "show an enumeration",
     synopsis="[-ex] enum [name]",
+    lenient=True,
     options=(flag("e", "leave the common prefix out"), flag("x", "show values in hexadecimal")),
     words=None,
     text=_text,

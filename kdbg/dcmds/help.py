@@ -55,14 +55,14 @@ def _describe(call: Call, name: str, attribute: str) -> Entry | None:
     return Entry(name, group_of(found), found.summary)
 
 
-@dcmd("dcmds", "list the dcmds", address=NONE, synopsis="[[-n] pattern]", options=_PATTERN, words=1, table=LISTING,
+@dcmd("dcmds", "list the dcmds", address=NONE, synopsis="[[-n] pattern]", options=_PATTERN, words=1, lenient=True, table=LISTING,
       hint=True, help="A pattern without wildcards is looked for anywhere in the name.", example="::dcmds thread")  # fmt: skip
 def dcmds(call: Call) -> Iterator[Entry]:
     """The dcmds for this target, by name."""
     return _entries(call, "DCMDS")
 
 
-@dcmd("walkers", "list the walkers", address=NONE, synopsis="[[-n] pattern]", options=_PATTERN, words=1, table=LISTING,
+@dcmd("walkers", "list the walkers", address=NONE, synopsis="[[-n] pattern]", options=_PATTERN, words=1, lenient=True, table=LISTING,
       hint=True, help="A pattern without wildcards is looked for anywhere in the name.", example="::walkers kmem")  # fmt: skip
 def walkers(call: Call) -> Iterator[Entry]:
     """The walkers for this target, by name."""
@@ -90,7 +90,7 @@ def dmods(call: Call) -> None:
 
 
 @dcmd("which,whence", "tell where a dcmd or walker comes from", plain_usage=True, synopsis="[-v] name ...",
-      options=[flag("v", "with what it does")], words=None, example="::which ps")  # fmt: skip
+      options=[flag("v", "with what it does")], words=None, lenient=True)  # fmt: skip
 def which(call: Call) -> None:
     """Where names come from."""
     for name in call.words:
@@ -128,7 +128,9 @@ def help_(call: Call) -> None:
     if not call.words:
         out.write(FIRST_WORDS)
         return
-    name = str(call.words[0]).removeprefix("::")
+    if not isinstance(call.words[0], str):
+        raise UsageError("expected string argument")
+    name = call.words[0].removeprefix("::")
     try:
         found = call.session.find_dcmd(name)
     except Error:

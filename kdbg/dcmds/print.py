@@ -73,6 +73,7 @@ def print_(call: Call) -> Iterator[Shown | Piped]:
         if named and not call.options.i:
             call.kept["print"] = made
     yield from made.run(call.address)
+    call.session.increment = 0
     call.session.dot = (call.address + made.type.size) & MASK64
 
 

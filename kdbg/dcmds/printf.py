@@ -117,6 +117,7 @@ def printf(call: Call) -> Iterator[Printed]:
     if made is None:
         made = call.kept["printf"] = _prepare(call)
     yield from made.run(call.address)
+    call.session.increment = 0
     call.session.dot = (call.address + made.type.size) & MASK64
 
 

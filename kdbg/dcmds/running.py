@@ -41,7 +41,7 @@ def _parse(call: Call, options: tuple[Option, ...]) -> tuple[Options, list[Word]
     given: dict[str, object] = {}
     while True:
         found, words = parse_options(call.session, options, words)
-        given.update({o.letter: found[o.letter] for o in options if found[o.letter] not in (False, None)})
+        given.update((o.letter, found[o.letter]) for o in options if found[o.letter] not in (False, None))
         if not words:
             return Options(options, given), rest
         head = words.pop(0)

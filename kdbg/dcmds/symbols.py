@@ -249,7 +249,7 @@ def _all(call: Call) -> Iterator[SymbolEntry]:
             if not options.g or symbol.binding in (STB_GLOBAL, STB_WEAK):
                 yield _entry(symbol, object_name)
     except SymbolNotFound as error:
-        if name is not None:
+        if name is not None or target.kind == "none":
             raise CommandError(f"failed to iterate over symbols: {error.reason}") from None
         if not (options.n or options.v):
             for one in getattr(target, "objects", list)():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kdbg.dcmds.registry import OPTIONAL, Call, dcmd, flag, number
 from kdbg.errors import CommandError, UsageError
-from kdbg.lang.formats_numbers import digits, prefixed
+from kdbg.lang.formats_numbers import digits
 from kdbg.lang.formats_write import NotWritten, write_checked, write_typed
 from kdbg.target import Space
 
@@ -14,6 +14,7 @@ from kdbg.target import Space
     "write a value",
     address=OPTIONAL,
     synopsis="[-op] [-l len] value",
+    lenient=True,
     options=[
         flag("o", "into the object file"),
         flag("p", "at a physical address"),
@@ -41,7 +42,7 @@ def write(call: Call) -> None:
         else:
             write_checked(session, space, call.address, value, options.l)
     except NotWritten as error:
-        where = prefixed(call.address, 16)
+        where = f"{call.address:#x}" if call.address else "0"
         raise CommandError(
             f"failed to write {digits(value, session.radix)} at address {where}: {error.reason}"
         ) from None

@@ -242,13 +242,17 @@ def _numbers(run: Run, letter: Letter, address: int, count: int) -> int:
         for value in values:
             text = show(value, session)
             out.field(text, width + 1 if letter.grows and len(text) == width else width, left=True)
-        session.last_value = values[-1]
+        session.last_value = _swapped(values[-1], size) if letter.char in "hH" else values[-1]
         address = address + len(data) & MASK
         count -= len(values)
         if run.source.moves:
             # Several at a time, but none beyond a page's end: so a failed read has shown all that comes before it.
             batch = max(1, min(count, (NUMBER_CHUNK - address % NUMBER_CHUNK) // size))
     return address
+
+
+def _swapped(value: int, size: int) -> int:
+    return int.from_bytes(value.to_bytes(size, "little"), "big")
 
 
 def _character(run: Run, letter: Letter, address: int, count: int) -> int:

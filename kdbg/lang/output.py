@@ -14,6 +14,7 @@ from typing import Protocol
 BUFFER = 1024
 """Characters after which an unfinished line is written all the same, and its columns counted from 0 again."""
 
+_WORDS = re.compile(r", |[^\s,]+|\s|,")
 _BREAKS = re.compile(r"([\t\n])")
 
 
@@ -188,6 +189,12 @@ class Output:
             and not (self.indented and len(self._line) == self.margin)
         ):
             self.newline()
+
+    def words(self, text: str) -> None:
+        """Write text whose words go whole to the next line where they do not fit."""
+        for word in _WORDS.findall(text):
+            self.room(len(word))
+            self.write(word)
 
     def field(self, text: str, width: int = 0, left: bool = False) -> None:
         """Write a field as mdb's ``%-16s``: whole on the next line if it does not fit, padding never opens a line."""

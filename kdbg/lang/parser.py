@@ -196,6 +196,8 @@ class Parser:
         if self._advance() != lex.STRING:
             raise self._unexpected()
         with self.session.shell_pipe(str(self.lexer.value)):
+            # mdb begins to count the lines anew when it pushes the shell's pipe on its stack of outputs.
+            self.lexer.source.lineno = 1
             self._end()
             yield
 

@@ -164,10 +164,9 @@ class Loop:
             session.set_variable("9", self._count)
         if self._count == 0:
             return OK
-        try:
-            return self._over_values() if self._command.values else self._over_count()
-        finally:
-            session.out.end_line()
+        status = self._over_values() if self._command.values else self._over_count()
+        session.out.end_line()
+        return status
 
     def _over_values(self) -> int:
         command, session = self._command, self._session
@@ -325,7 +324,12 @@ class TextPresenter:
             if record is None:
                 continue
             text = render(record)
-            if text is not None:
+            if text is None:
+                continue
+            if out.wrapping:
+                out.words(text)
+                out.newline()
+            else:
                 out.write(text + "\n")
 
 
