@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import lzma
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -106,3 +108,32 @@ def shared() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("KDBG_SHARED does not name a folder")
     return Path(folder)
+
+
+PACKED = {
+    "xen-linux": "xen-linux*",
+    "lx61-arm64": "lx61-arm64*",
+    "lx61-i386": "lx61-i386*",
+    "lx61-kdump": "lx61-kdump*",
+    "lx61": "lx61-elf*",
+}
+"""Beginning of a large dump's name -> pattern of the packed file that holds it; the first that fits."""
+
+
+@pytest.fixture(scope="session")
+def shared_dump(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Path of a dump too large for samples/, by its name.
+
+    It is taken from the folder that KDBG_DUMPS names, if it lies there, else unpacked out of the shared material.
+    """
+    folder = Path(os.environ["KDBG_DUMPS"]) if "KDBG_DUMPS" in os.environ else tmp_path_factory.mktemp("dumps")
+
+    def find(name: str) -> Path:
+        path = folder / name
+        if not path.exists():
+            pattern = next(pattern for start, pattern in PACKED.items() if name.startswith(start))
+            command = [sys.executable, str(shared / "tools" / "unpack.py"), str(folder), "--all", pattern]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return path
+
+    return find

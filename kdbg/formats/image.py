@@ -126,6 +126,11 @@ class Image:
                 there[row] = True
         return tables[inverse, indexes].astype(np.uint64, copy=False), there[inverse]
 
+    def locate(self, frame: int) -> tuple[int | None, str | None]:
+        """The pfn of a frame as page tables hold it, None where no page has it; and why `page` has nothing, else None."""
+        missing = None if self.page(frame) is not None else self.why_missing(frame)
+        return (self.mfn_to_pfn(frame) if self.paravirtual else frame), missing
+
     def why_missing(self, frame: int) -> str:
         """Why `page` has nothing for ``frame``."""
         return NOT_IN_DUMP

@@ -123,6 +123,17 @@ class XenImage(Image):
         found = pages[positions * (PAGE // width) + indexes.astype(np.int64)].astype(np.uint64, copy=False)
         return np.where(there, found, np.uint64(0)), there
 
+    def locate(self, frame: int) -> tuple[int | None, str | None]:
+        """As `Image.locate`: one look-up where the frame is the core's."""
+        position = self.frames.find(frame) if self.frames is not None else None
+        if position is None or position >= self.pages_in_file:
+            return super().locate(frame)
+        if not self.paravirtual:
+            return frame, None
+        pfns = self.pfns
+        pfn = pfns.words[position] if pfns is not None else None
+        return (None if pfns is None or pfn == pfns.invalid else pfn), None
+
     def why_missing(self, frame: int) -> str:
         """Why `page` has nothing for ``frame``."""
         position = self.frames.find(frame) if self.frames is not None else None

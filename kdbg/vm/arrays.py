@@ -44,25 +44,40 @@ class ArrayTranslation:
 def translate(space: AddressSpace, addresses: Words) -> ArrayTranslation:
     """Walk all addresses (uint64[n])."""
     addresses = np.ascontiguousarray(addresses, dtype=np.uint64)
-    count = len(addresses)
-    result = ArrayTranslation(
-        addresses,
-        np.zeros(count, np.uint64),
-        np.zeros(count, np.uint64),
-        np.zeros(count, np.int8),
-        np.zeros(count, bool),
-    )
-    for start in range(0, count, BATCH):
-        _translate_batch(space, result, slice(start, min(start + BATCH, count)))
+    result, regions = empty(addresses), space.regions()
+    for start in range(0, len(addresses), BATCH):
+        part = slice(start, min(start + BATCH, len(addresses)))
+        left = regions.translate(addresses[part], result, part) if regions is not None else None
+        if regions is None:
+            walk_batch(space, result, part)
+        elif left is not None:
+            some = empty(addresses[part][left])
+            walk_batch(space, some, slice(0, len(some)))
+            result.frames[part][left], result.entries[part][left] = some.frames, some.entries
+            result.levels[part][left], result.mapped[part][left] = some.levels, some.mapped
     return result
 
 
-def _translate_batch(space: AddressSpace, result: ArrayTranslation, part: slice) -> None:
+def empty(addresses: Words) -> ArrayTranslation:
+    """A result in which nothing is mapped yet."""
+    count = len(addresses)
+    frames, entries = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
+    return ArrayTranslation(addresses, frames, entries, np.zeros(count, np.int8), np.zeros(count, bool))
+
+
+def walk_batch(
+    space: AddressSpace, result: ArrayTranslation, part: slice, lowest: int = 0
+) -> tuple[NDArray[np.int64], Words]:
+    """Walk a part of the addresses, down to level ``lowest``.
+
+    Returned: positions in the part of those that go on below, int64[n], and the addresses of their tables, uint64[n].
+    """
     mode, addresses = space.mode, result.addresses[part]
+    nowhere = np.zeros(0, np.int64), np.zeros(0, np.uint64)
     if not mode.levels:
         result.frames[part] = addresses >> np.uint64(12)
         result.mapped[part] = _canonical(addresses, mode.canonical_bits)
-        return
+        return nowhere
     tables = np.full(len(addresses), space.root, np.uint64)
     walking = np.arange(len(addresses))  # positions in the batch that are still on their way
     inside = _canonical(addresses, mode.canonical_bits)
@@ -73,7 +88,7 @@ def _translate_batch(space: AddressSpace, result: ArrayTranslation, part: slice)
         walking, tables, addresses = walking[inside], tables[inside], addresses[inside]
     frames_out, entries_out = result.frames[part], result.entries[part]
     levels_out, mapped_out = result.levels[part], result.mapped[part]
-    for number in range(len(mode.levels) - 1, -1, -1):
+    for number in range(len(mode.levels) - 1, lowest - 1, -1):
         level = mode.levels[number]
         indexes = (addresses >> np.uint64(level.shift)) & np.uint64((1 << level.bits) - 1)
         entries, there = _entries(space, tables, indexes)
@@ -88,11 +103,12 @@ def _translate_batch(space: AddressSpace, result: ArrayTranslation, part: slice)
             mapped_out[hit] = True
             frames_out[hit] = _leaf_frames(space, entries[leaf], addresses[leaf], number)
         onward = present & ~leaf
-        if number and not onward.all():
+        if not onward.all():
             walking, addresses, entries = walking[onward], addresses[onward], entries[onward]
         tables = _table_addresses(mode, entries)
         if not len(walking):
-            return
+            return nowhere
+    return walking, tables
 
 
 def _entries(space: AddressSpace, tables: Words, indexes: Words) -> tuple[Words, NDArray[np.bool_]]:
@@ -104,14 +120,15 @@ def _entries(space: AddressSpace, tables: Words, indexes: Words) -> tuple[Words,
 
 def _present(level: Level, number: int, entries: Words) -> NDArray[np.bool_]:
     needed = PRESENT | (level.table if number == 0 else 0)
-    return entries & np.uint64(needed | level.reserved) == np.uint64(needed)
+    found: NDArray[np.bool_] = entries & np.uint64(needed | level.reserved) == np.uint64(needed)
+    return found
 
 
 def _is_leaf(level: Level, entries: Words) -> NDArray[np.bool_]:
     """Which present entries of a level above 0 map memory themselves."""
-    if level.table:
-        return entries & np.uint64(level.table) == 0
-    return entries & np.uint64(level.large) != 0
+    bit, when_set = (level.table, False) if level.table else (level.large, True)
+    found: NDArray[np.bool_] = (entries & np.uint64(bit) != 0) == when_set
+    return found
 
 
 def _table_addresses(mode: PagingMode, entries: Words) -> Words:
@@ -139,10 +156,11 @@ def _leaf_frames(space: AddressSpace, entries: Words, addresses: Words, number: 
 
 def _canonical(addresses: Words, bits: int) -> NDArray[np.bool_]:
     if bits < 48:
-        return addresses < np.uint64(1 << bits)
-    shift = np.uint64(64 - bits)
-    extended = (addresses << shift).view(np.int64) >> np.int64(64 - bits)
-    return extended.view(np.uint64) == addresses
+        found: NDArray[np.bool_] = addresses < np.uint64(1 << bits)
+        return found
+    extended = (addresses << np.uint64(64 - bits)).view(np.int64) >> np.int64(64 - bits)
+    found = extended.view(np.uint64) == addresses
+    return found
 
 
 def leaves(space: AddressSpace, start: int, end: int) -> Iterator[ArrayTranslation]:

@@ -46,3 +46,5 @@ class MappedSpace(AddressSpace):
         if not self.root:
             return Walk(address, (), None, 0, "the dump's map of kernel addresses does not have it")
         return super().walk(address)
+
+    _leaf = AddressSpace._leaf_by_walk  # the map goes before any table

@@ -1,7 +1,7 @@
 """Address spaces: walk, translate and read virtual memory through the page tables in an image.
 
-`AddressSpace.walk` reads one address's tables level by level; `kdbg.vm.arrays` does the same for arrays of addresses. Both
-read the same table of levels (`kdbg.vm.modes`), and a test holds them against each other.
+`AddressSpace.walk` reads one address's tables level by level; `kdbg.vm.arrays` does the same for arrays of addresses.
+Both read the same table of levels (`kdbg.vm.modes`), and a test holds them against each other.
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ from typing import TYPE_CHECKING
 from kdbg.errors import Missing, ReadError, Unmapped
 from kdbg.formats.image import PAGE, Image
 from kdbg.records import Translation
-from kdbg.vm.modes import PRESENT, PagingMode
+from kdbg.vm.modes import PRESENT, Level, PagingMode
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from kdbg.vm.arrays import ArrayTranslation
+    from kdbg.vm.regions import Regions
 
 CACHE_BYTES = 8 << 20
 """What the translations that a space remembers may take, roughly."""
 BYTES_PER_TRANSLATION = 200
+LOWEST_TABLES = 512
+"""Tables of level 0 that a space remembers: views of pages, 2M where those are copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,8 @@ class Partial:
 class AddressSpace:
     """Virtual memory as one set of page tables maps it.
 
-    ``root`` is the address of the top table, frame number x 4096 (PAE: at 32 bytes exactly), in the frames that page tables
-    hold. Reads go through a bounded memory of translations; pages themselves are never copied.
+    ``root`` is the address of the top table, frame number x 4096 (PAE: at 32 bytes exactly), in the frames that page
+    tables hold. Reads go through a bounded memory of translations; pages themselves are never copied.
     """
 
     def __init__(self, image: Image, mode: PagingMode, root: int) -> None:
@@ -92,6 +95,15 @@ class AddressSpace:
         self.mode = mode
         self.root = root
         self._known: OrderedDict[int, memoryview] = OrderedDict()
+        self._regions: Regions | None = None
+        self._lowest: dict[int, memoryview] = {}
+        level = mode.levels[0] if mode.levels else Level("", 12, 0)
+        # Where walks may be cut short: the lowest table is one page of 4K leaves whose entries hold their frames whole.
+        self._short = mode.entry_size << level.bits == PAGE and level.shift == 12 and not mode.extra_in_tables
+        self._region_shift, self._index_mask = level.shift + level.bits, (1 << level.bits) - 1
+        self._needed, self._frame_mask = PRESENT | level.table, mode.frame_mask
+        self._tested = self._needed | level.reserved
+        self._sizes = tuple(1 << level.shift for level in mode.levels) or (PAGE,)
         self._most = CACHE_BYTES // BYTES_PER_TRANSLATION
 
     # one address
@@ -124,39 +136,57 @@ class AddressSpace:
                 place = f"level {number} ({level.name} frame {frame:x}, entry {index:#x}) is {entry:x}"
                 return Walk(address, tuple(steps), None, number, f"{place}: a reserved bit is set")
             if number == 0 and level.table and not entry & level.table:
-                place = f"level 0 ({level.name} frame {frame:x}, entry {index:#x}) is {entry:x}: a block where a page belongs"
-                return Walk(address, tuple(steps), None, 0, place)
+                place = f"level 0 ({level.name} frame {frame:x}, entry {index:#x}) is {entry:x}"
+                return Walk(address, tuple(steps), None, 0, f"{place}: a block where a page belongs")
             if number == 0 or level.is_leaf(entry):
                 offset = address & (1 << level.shift) - 1 & -PAGE
                 return Walk(address, tuple(steps), mode.leaf_frame_address(entry, number) + offset, number, None)
             table = mode.table_address(entry)
         raise AssertionError("a walk ends at level 0")
 
-    def page_address(self, address: int) -> int:
-        """Frame number x 4096 of the page that holds the address. Raises `Unmapped`."""
+    def _leaf(self, address: int) -> tuple[int, int, int]:
+        """(address of the page, leaf entry, level) by the lowest table where that is known. Raises `Unmapped`."""
+        table = self._lowest.get(address >> self._region_shift)
+        if table is not None:  # level 0 is the table of 4K pages, then
+            entry = table[address >> 12 & self._index_mask]
+            if entry & self._tested == self._needed:
+                return entry & self._frame_mask, entry, 0
+        return self._leaf_by_walk(address)
+
+    def _leaf_by_walk(self, address: int) -> tuple[int, int, int]:
         walk = self.walk(address)
         if walk.page_address is None:
             raise Unmapped(address, walk.ended or "", walk.level, walk.entry)
-        return walk.page_address
+        if self._short and walk.level == 0 and walk.steps:
+            self._remember(address, walk.steps[-1].frame)
+        return walk.page_address, walk.entry, walk.level
+
+    def _remember(self, address: int, frame: int) -> None:
+        """Keep the lowest table that an address goes through."""
+        page = self.image.page(frame)
+        if len(self._lowest) >= LOWEST_TABLES:
+            self._lowest.clear()
+        if page is not None:
+            self._lowest[address >> self._region_shift] = page.cast("Q" if self.mode.entry_size == 8 else "I")
+
+    def page_address(self, address: int) -> int:
+        """Frame number x 4096 of the page that holds the address. Raises `Unmapped`."""
+        return self._leaf(address)[0]
 
     def translate(self, address: int) -> Translation:
         """Where the address leads. Raises `Unmapped`."""
-        walk = self.walk(address)
-        if walk.page_address is None:
-            raise Unmapped(address, walk.ended or "", walk.level, walk.entry)
-        frame = walk.page_address >> 12
-        image = self.image
-        missing = None if image.page(frame) is not None else image.why_missing(frame)
-        pfn = image.mfn_to_pfn(frame) if image.paravirtual else frame
+        page_address, entry, level = self._leaf(address)
+        frame, image = page_address >> 12, self.image
+        pfn, missing = image.locate(frame)
         return Translation(
-            address=address,
-            physical=None if pfn is None else pfn * PAGE + address % PAGE,
-            pfn=pfn,
-            mfn=frame if image.paravirtual else None,
-            page_size=1 << self.mode.levels[walk.level].shift if self.mode.levels else PAGE,
-            entry=walk.entry,
-            level=walk.level,
-            missing=missing,
+            address,
+            None if pfn is None else pfn << 12 | address & 0xFFF,
+            pfn,
+            frame if image.paravirtual else None,
+            self._sizes[level],
+            entry,
+            level,
+            missing,
         )
 
     # memory
@@ -206,6 +236,14 @@ class AddressSpace:
         return Partial(bytes(data), tuple(missing))
 
     # many addresses
+
+    def regions(self) -> Regions | None:
+        """What is remembered for array walks; None for modes whose tables it does not suit."""
+        if self._regions is None and self._short:
+            from kdbg.vm.regions import Regions
+
+            self._regions = Regions(self)
+        return self._regions
 
     def translate_array(self, addresses: NDArray[np.uint64]) -> ArrayTranslation:
         """Where each of many addresses leads: see `kdbg.vm.arrays.ArrayTranslation`."""
