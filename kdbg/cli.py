@@ -79,6 +79,8 @@ def _session(words: list[str]) -> int:
             sys.stderr.write(USAGE)
         return WRONG_USAGE
     except OpenError as error:
+        if error.before:
+            sys.stderr.write(f"{error.before}\n")
         _say(str(error))
         return FAILED
 

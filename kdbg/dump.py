@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound
+from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.formats.image import Image, PageMap
 from kdbg.records import Cpu, Frame, Info, LogEntry, Module, Process, Thread, Translation
 from kdbg.target import Space, Target
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kdbg.symbols.table import Symbol
     from kdbg.symbols.value import Value
 
+NO_TYPES = "no symbolic debug information available for module"
 KERNELS = (("kdbg.kernels.solaris.kernel", "Solaris"), ("kdbg.kernels.linux.kernel", "Linux"))
 """(module, class) of each kernel that is looked for, in order."""
 
@@ -248,6 +249,8 @@ class Dump(Target):
 
     def type(self, name: str) -> Type:
         """The type of that C name. Raises `TypeNotFound`."""
+        if self.without_types:
+            raise TypeNotFound(name, NO_TYPES)
         if self.kernel is None:
             return super().type(name)
         return self.kernel.type(name)  # type: ignore[no-any-return]
@@ -261,6 +264,8 @@ class Dump(Target):
 
     def type_of(self, symbol: Symbol) -> Type:
         """The type of a symbol's object or function. Raises `TypeNotFound`."""
+        if self.without_types:
+            raise TypeNotFound(symbol.name, NO_TYPES)
         if self.kernel is None:
             return super().type_of(symbol)
         return self.kernel.type_of(symbol)  # type: ignore[no-any-return]

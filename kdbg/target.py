@@ -54,6 +54,10 @@ class Target:
         self.bits = bits
         self.notes: list[str] = []
         """What was odd or missing, a sentence each, in the order of discovery."""
+        self.without_types = False
+        """Whether the types that it holds are to be left alone (``-C``, ``-o noctf``)."""
+        self.without_commands = False
+        """Whether the commands of its kernel are to be left out (``-A``, ``-o nomods``)."""
         self.synthetic: SyntheticTypes | None = None
         """Types that the person made (``::typedef``); `kdbg.symbols.synthetic.find_type` knows them."""
         self.private = PrivateSymbols()

@@ -92,11 +92,21 @@ def tables(target: Target, attribute: str) -> Iterator[Table]:
     if target.kind == "dump":
         package = _kernel_package(target)
         if package is not None:
-            yield getattr(package, attribute, {})
+            table: Table = getattr(package, attribute, {})
+            yield _essential(table) if target.without_commands else table
         elif attribute == "DCMDS":
             yield MACHINE
     if attribute == "DCMDS":
         yield FILES
+
+
+ESSENTIAL = frozenset({"status", "regs", "$r", "$?", "stack", "$c", "$C", "stackregs", "cpuregs", "cpustack"})
+"""Dcmds of a kernel that are there even where its commands are to be left out: mdb's targets bring them themselves."""
+
+
+def _essential(table: Table) -> Table:
+    kept = {path: tuple(name for name in names if name in ESSENTIAL) for path, names in table.items()}
+    return {path: names for path, names in kept.items() if names}
 
 
 def declared(module: ModuleType, attribute: str) -> Iterator[Any]:
@@ -139,7 +149,7 @@ def _for_another_kernel(name: str, target: Target, attribute: str) -> str | None
 def find_walker(name: str, target: Target) -> Walker:
     """The walker of that name for that target. Raises `CommandError` with the language's reason."""
     found: Walker | None = _find(name, target, "walkers")
-    if found is None and target.kind == "dump" and (package := _kernel_package(target)) is not None:
+    if found is None and target.kind == "dump" and not target.without_commands and (package := _kernel_package(target)) is not None:
         dynamic = getattr(package, "find_walker", None)
         found = dynamic(name, target) if dynamic is not None else None
     found = found or _of_plugins("walkers").get(name)
@@ -163,7 +173,7 @@ def _of_plugins(attribute: str) -> dict[str, Any]:
     for entry in entry_points(group="kdbg.dcmds"):
         try:
             module = entry.load()
-        except Exception:  # noqa: BLE001, S112
+        except Exception:
             continue
         for one in declared(module, attribute):
             found.setdefault(one.name, one if one.module else replace(one, module=entry.name))

@@ -17,8 +17,7 @@ UNSUPPORTED = "operation not supported by target"
 NO_EXECUTABLE = "run requires executable to be specified on command-line"
 
 SIGNALS = frozenset(
-    "HUP INT QUIT ILL TRAP ABRT EMT FPE KILL BUS SEGV SYS PIPE ALRM TERM USR1 USR2 CHLD PWR WINCH URG POLL STOP TSTP CONT"
-    " TTIN TTOU VTALRM PROF XCPU XFSZ".split()
+    ["HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "EMT", "FPE", "KILL", "BUS", "SEGV", "SYS", "PIPE", "ALRM", "TERM", "USR1", "USR2", "CHLD", "PWR", "WINCH", "URG", "POLL", "STOP", "TSTP", "CONT", "TTIN", "TTOU", "VTALRM", "PROF", "XCPU", "XFSZ"]
 )
 
 _EVENT_OPTIONS: tuple[Option, ...] = (
@@ -37,7 +36,8 @@ _HELP = "Dumps and files do not run, so nothing can be traced in them."
 
 def _parse(call: Call, options: tuple[Option, ...]) -> tuple[Options, list[Word]]:
     """Options between which words and ``+x`` may stand. Raises `UsageError`."""
-    words, rest = list(call.words), []
+    words = list(call.words)
+    rest: list[Word] = []
     given: dict[str, object] = {}
     while True:
         found, words = parse_options(call.session, options, words)

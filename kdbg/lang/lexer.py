@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import CommandError, SymbolNotFound
 from kdbg.lang.errors import ParseError
@@ -66,7 +66,7 @@ class Lexer:
         self.state = START
         self._outer = START
         self.kind = END
-        self.value: object = None
+        self.value: Any = None
         self.text = ""
         self.extra: list[Char] = []
         """What the lexer itself adds to the arguments of the command to come."""

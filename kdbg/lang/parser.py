@@ -266,7 +266,7 @@ class Parser:
         kind = self._advance()
         lexer = self.lexer
         if kind == lex.NUMBER:
-            return lexer.value  # type: ignore[return-value]
+            return int(lexer.value)
         action = _OPERANDS.get(kind)
         if action is None:
             raise self._unexpected()
@@ -283,7 +283,7 @@ class Parser:
             raise ParseError(f"failed to dereference symbol: {error.reason}") from None
 
     def _variable(self) -> int:
-        return self.lexer.value.get()  # type: ignore[attr-defined, no-any-return]
+        return int(self.lexer.value.get())
 
     def _parenthesis(self) -> int:
         value = self.expression()
@@ -301,7 +301,7 @@ class Parser:
         return self._fetch(Space.OBJECT, 8)
 
     def _cast(self) -> int:
-        char, size = self.lexer.value  # type: ignore[misc]
+        char, size = self.lexer.value
         return self._fetch(Space.VIRTUAL if char == "*" else Space.OBJECT, size)
 
     def _fetch(self, space: Space, size: int) -> int:

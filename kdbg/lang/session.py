@@ -106,7 +106,7 @@ class Session:
         sizes: dict[str, int] = getattr(target, "reserved", dict)()
         for name in "bdemt":
             self.variables.add(Variable(name, sizes.get(name, 0), persistent=True))
-        for name, value in reversed(target.registers().items()):
+        for name, value in reversed(list(target.registers().items())):
             if name not in self.variables:
                 self.variables.add(Variable(name, value, persistent=True, read_only=target.kind == "dump"))
 

@@ -51,5 +51,5 @@ def _prepare(session: Session) -> None:
 
 def _spawn(text: str, actions: list[tuple[int, int, int] | tuple[int, int]] | None = None) -> int:
     path = os.environ.get("SHELL") or "/bin/sh"
-    words = [os.path.basename(path), "-c", text.encode("latin-1", "replace")]
+    words: list[str | bytes] = [os.path.basename(path), "-c", text.encode("latin-1", "replace")]
     return os.posix_spawn(path, words, os.environ, file_actions=actions or [])

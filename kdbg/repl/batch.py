@@ -1,20 +1,19 @@
-"""Sessions without a terminal: standard input, a string, a script. Their exit status is mdb's, or that of ``--strict``."""
+"""Sessions without a terminal: standard input, a string, a script; the exit status is mdb's, or ``--strict``'s."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from kdbg.errors import CommandError
+from kdbg.errors import CommandError, Error
 from kdbg.lang.errors import OK, Quit
 from kdbg.lang.session import Session
 from kdbg.lang.source import FileSource, Source, StandardInput, StringSource
 from kdbg.repl.arguments import Arguments
 from kdbg.repl.opening import OpenError
 from kdbg.target import Target
-
 
 S = TypeVar("S", bound=Session)
 
@@ -25,16 +24,35 @@ def make_session(arguments: Arguments, kind: Callable[[Target], S]) -> S:
 
     session = kind(open_target(arguments))
     session.settings = arguments.settings
+    session.target.without_commands = "nomods" in session.settings.flags or "m" in arguments
+    session.target.without_types = "noctf" in session.settings.flags
     session.settings.safe = "safe" in arguments
     session.settings.target_flags = set(session.settings.flags)
     session.apply_settings()
     for warning in arguments.warnings:
         session.warn(warning)
+    if session.target.kind == "dump":
+        _say_as_asked(session, arguments)
     if arguments.disassembler is not None:
         _select_disassembler(session, arguments.disassembler)
     if arguments.format != "text":
         session.structure(arguments.format)
     return session
+
+
+def _say_as_asked(session: Session, arguments: Arguments) -> None:
+    """What mdb says of a kernel even on a pipe where it is asked for: the modules' names, the size of memory as adb did."""
+    target: Any = session.target
+    if "M" in arguments:
+        names = " ".join(module.name for module in target.modules())
+        session.out.line(f"Preloading module symbols: [ {names} ]")
+    if session.adb:
+        try:
+            symbol = target.lookup("physmem")
+            pages = int.from_bytes(target.read(symbol.address, target.bits // 8), "little")
+        except Error:
+            return
+        session.out.line(f"physmem {pages:x}")
 
 
 def _select_disassembler(session: Session, mode: str) -> None:
@@ -94,6 +112,7 @@ def show_info(name: str) -> int:
     import kdbg
     from kdbg.lang.structured import plain
 
+    target: Any
     with kdbg.open(name) as target:
         for field, value in plain(target.info).items():
             if value not in (None, [], {}):

@@ -23,7 +23,14 @@ _MAGICS = (
 
 
 class OpenError(Exception):
-    """A target that cannot be opened: the whole message without the program's name; the exit status is 1."""
+    """A target that cannot be opened: the whole message without the program's name; the exit status is 1.
+
+    ``before``: a line that comes first, as it is.
+    """
+
+    def __init__(self, text: str, before: str = "") -> None:
+        super().__init__(text)
+        self.before = before
 
 
 def open_target(arguments: Arguments) -> Target:
@@ -40,12 +47,14 @@ def open_target(arguments: Arguments) -> Target:
 
         return Folder(files[0])
     head = _head(files[0], "open")
-    if ("u" in arguments or "k" in arguments) and not head.startswith(ELF_MAGIC):
-        if not ("k" in arguments and len(files) > 1):
-            raise OpenError(f"{files[0]} is not an ELF file")
+    wants_elf = "u" in arguments or ("k" in arguments and len(files) == 1)
+    if wants_elf and not head.startswith(ELF_MAGIC):
+        raise OpenError(f"{files[0]} is not an ELF file")
     for name in files[1:2]:
         if name != "-" and not os.path.exists(name):
             raise OpenError(f"failed to access {name}: No such file or directory")
+    if len(files) == 3 and files[2].rpartition("/")[2].startswith("vmdump."):
+        files.pop()  # the same dump, packed: `mdb *.0` names all three
     dump = _dump(files, head, arguments)
     if dump is not None:
         return dump
@@ -154,5 +163,5 @@ def _dump(files: list[str], head: bytes, arguments: Arguments) -> Target | None:
     except Error as error:
         raise OpenError(str(error)) from None
     if "w" in arguments:
-        raise OpenError("failed to initialize target: Exec format error")
+        raise OpenError("failed to initialize target: Exec format error", before="invalid open flags")
     return dump
