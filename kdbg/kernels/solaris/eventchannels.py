@@ -70,8 +70,9 @@ class EventChannels:
             shared = kernel.word_at("HYPERVISOR_shared_info")
         except Error as error:
             raise InterruptError("HYPERVISOR_shared_info", error) from error
-        self.shared = self._shared(shared)
-        """The page shared with the hypervisor; None where it cannot be read."""
+        self.shared = self._mapped(shared)
+        """The page shared with the hypervisor, as the kernel maps it; None where it cannot be read."""
+        self._told = self.shared or self._beside()
 
     def _table(self, name: str) -> Value:
         try:
@@ -79,11 +80,24 @@ class EventChannels:
         except Error as error:
             raise InterruptError(name, error) from error
 
-    def _shared(self, address: int) -> Value | None:
+    def _mapped(self, address: int) -> Value | None:
         try:
             return self.kernel.load("shared_info_t", address)
         except (ReadError, TypeNotFound):
             return None
+
+    def _beside(self) -> Value | None:
+        """The shared page where the dump has it in a section of its own: in real domains it is a frame of Xen's."""
+        from kdbg.symbols.value import Value
+
+        page = getattr(self.kernel.target.image, "shared_info", None)
+        if page is None:
+            return None
+        try:
+            of = self.kernel.type("shared_info_t")
+        except TypeNotFound:
+            return None
+        return Value(self.kernel.memory, of, 0, bytes(page)) if len(page) >= of.size else None
 
     @property
     def count(self) -> int:
@@ -106,9 +120,9 @@ class EventChannels:
         return EventChannel(number, kind, irq, self._ipl(irq), self._cpu(number), handlers, drivers, masked, pending)
 
     def _bit(self, member: str, number: int) -> bool | None:
-        if self.shared is None:
+        if self._told is None:
             return None
-        words = self.shared[member]
+        words = self._told[member]
         bits = words.type.resolved.reference.size * 8
         return bool(words[number // bits] >> number % bits & 1) if number // bits < len(words) else False
 
