@@ -159,8 +159,8 @@ def _canonical(addresses: Words, bits: int) -> NDArray[np.bool_]:
         found: NDArray[np.bool_] = addresses < np.uint64(1 << bits)
         return found
     extended = (addresses << np.uint64(64 - bits)).view(np.int64) >> np.int64(64 - bits)
-    found = extended.view(np.uint64) == addresses
-    return found
+    same: NDArray[np.bool_] = extended.view(np.uint64) == addresses
+    return same
 
 
 def leaves(space: AddressSpace, start: int, end: int) -> Iterator[ArrayTranslation]:
