@@ -70,7 +70,7 @@ def _type(call: Call) -> tuple[str, Type, list[str | int]]:
     words=None,
     text=_text,
     heading=_heading,
-    pipe=lambda record: record.value & MASK64,
+    pipe=lambda record: record.value & 0xFFFFFFFF,
     help="All names of an enumeration with their values; with an address the name of that value, with a name its\n"
     "value. Values of flags (powers of two) are taken apart.",
     example="::enum vtype",

@@ -51,6 +51,8 @@ class Style:
     characters: int | None = 1024
     """The longest array of characters that is shown as a text; None: any."""
     adb: bool = False
+    radix: int = 16
+    """For times that are no times."""
 
 
 class Leaves:
@@ -141,7 +143,8 @@ class Leaves:
         if style.hexadecimal:
             return None
         if spelling == "time_t":
-            return lambda data, value: calendar(value - (value >> 63 << 64), 16) if value else "0"
+            radix = style.radix
+            return lambda data, value: calendar(value - (value >> 63 << 64), radix) if value else "0"
         if spelling in ("ipaddr_t", "in_addr_t"):
             return lambda data, value: internet(data)
         return None

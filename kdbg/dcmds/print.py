@@ -161,6 +161,7 @@ class _Print:
             elements=None if options.L else elements,
             characters=None if options.C else characters,
             adb=settings.adb,
+            radix=call.session.radix,
         )
 
     def run(self, address: int) -> Iterator[Shown | Piped]:
@@ -169,7 +170,7 @@ class _Print:
             address = 0
         if not self.words:
             if self.piped:
-                yield self._pipe(self.memory, self.type, address, 0)
+                yield from self._pipe(self.memory, self.type, address, 0)
             else:
                 yield from self._renderer(self.memory).show(self.type, address)
         for word in self.words:
@@ -230,19 +231,21 @@ class _Print:
     ) -> Iterator[Shown | Piped]:
         memory = self.real if followed else self.memory
         if self.piped:
-            yield self._pipe(memory, type_, address, bit)
+            yield from self._pipe(memory, type_, address, bit)
         elif bit:
             yield from self._renderer(memory).show_bits(type_, address, bit, prefix)
         else:
             yield from self._renderer(memory).show(type_, address, prefix, suffix)
 
-    def _pipe(self, memory: Memory, type_: Type, address: int, bit: int) -> Piped:
+    def _pipe(self, memory: Memory, type_: Type, address: int, bit: int) -> Iterator[Piped]:
         """Pass on the value, or the address of what is no number."""
         base = type_.resolved
         value = address
         if not self.style.addresses and base.kind in (Kind.POINTER, Kind.ENUM, Kind.INTEGER):
             size = {Kind.POINTER: memory.pointer, Kind.ENUM: 4}.get(base.kind, 0)
             encoding = base.encoding
+            if encoding is not None and _is_odd(encoding.bits) and not self.given:
+                return
             try:
                 if encoding is None:
                     value = memory.source_number(address, size)
@@ -253,12 +256,18 @@ class _Print:
                 what = what or f"{(encoding.bits + 7) // 8 if encoding else size} bytes"
                 self.session.warn(f"failed to read {what} at {address:x}: {error.reason}")
                 raise CommandError(f"failed to print type: {error.reason}") from None
-        return Piped(value, prefixed(value, self.session.radix))
+        yield Piped(value, prefixed(value, self.session.radix))
 
 
 def _integer(memory: Memory, address: int, bit: int, bits: int) -> int:
     value = memory.source_number(address, (bits + 7) // 8)
-    return value >> bit & (1 << bits) - 1 if bits % 8 or bit else value
+    return value >> bit & (1 << bits) - 1 if _is_odd(bits) else value
+
+
+def _is_odd(bits: int) -> bool:
+    """Whether so many bits are no integer of C but a bit-field."""
+    size = bits // 8
+    return bool(size > 8 or bits % 8 or size & (size - 1))
 
 
 def _immediate(value: int, size: int, real: Memory) -> Memory:
