@@ -20,7 +20,11 @@ def main(words: list[str] | None = None) -> int:
     """Run kdbg; the exit status."""
     words = sys.argv[1:] if words is None else words
     try:
-        return _mode(words[0], words[1:]) if words and words[0] in MODES else _session(words)
+        if words and words[0] in MODES:
+            from kdbg.repl.tools import run
+
+            return run(words[0], words[1:])
+        return _session(words)
     except BrokenPipeError:
         # Nobody reads any more: that is no error, and the interpreter is not to try again when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -31,25 +35,6 @@ def main(words: list[str] | None = None) -> int:
 
 def _say(text: str) -> None:
     sys.stderr.write(f"kdbg: {text}\n")
-
-
-def _mode(mode: str, words: list[str]) -> int:
-    from kdbg.errors import Error
-    from kdbg.repl.batch import not_built, show_info
-
-    try:
-        if mode != "info":
-            return not_built(mode)
-        if len(words) != 1:
-            _say("info: one file")
-            return WRONG_USAGE
-        return show_info(words[0])
-    except Error as error:
-        _say(str(error))
-        return FAILED
-    except OSError as error:
-        _say(f"failed to open {error.filename}: {error.strerror}")
-        return FAILED
 
 
 def _session(words: list[str]) -> int:

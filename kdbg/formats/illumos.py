@@ -172,6 +172,20 @@ class IllumosDump(Image):
         values = words.tolist()
         return dict(zip(zip(values[0::3], values[1::3], strict=True), values[2::3], strict=True))
 
+    def translations(self) -> list[tuple[int, int, int]]:
+        """All (address space, page address, frame) that the dump's own map holds."""
+        if self.compressed:
+            return [(space, address, frame) for (space, address), frame in self._listed.items()]
+        header, size = self.header, 24 + 2 * self.word
+        form = "<qqqQQ" if self.word == 8 else "<qqqII"
+        count = min(header.hashmask + 1, max(0, self.source.size - header.map) // size)
+        found = []
+        for _, _, data, owner, address in struct.iter_unpack(form, self.source.read(header.map, count * size, "map")):
+            position = data - header.data >> 12
+            if data and 0 <= position < len(self.frames):
+                found.append((owner, address, int(self.frames.words[position])))
+        return found
+
     # names
 
     def ksyms(self) -> bytes:

@@ -65,6 +65,7 @@ class XenElf(XenImage):
         if header.page_size != PAGE:
             raise FormatError(source.name, f"header note: pages of {header.page_size} bytes, wants {PAGE}", notes.offset)
         self._elf = elf
+        self._notes = found
         paravirtual = header.magic == PV_MAGIC
         damage: list[str] = []
         tables, slot = self._tables(source, elf, paravirtual, damage)
@@ -119,6 +120,10 @@ class XenElf(XenImage):
         if section is None or section.offset + section.size > self.source.size:
             return None
         return self.source.view[section.offset : section.offset + min(section.size, PAGE)]
+
+    def other_notes(self) -> list[tuple[int, bytes]]:
+        """(type, descriptor) of the notes that tell of the hypervisor and the format."""
+        return [(kind, bytes(data)) for kind, data in self._notes.items() if kind not in (NOTE_NONE, NOTE_HEADER)]
 
 
 def _wanted(source: Source, elf: Elf, name: str) -> Section:

@@ -105,21 +105,3 @@ def _run_input(session: Session, script: str | None) -> int:
             raise OpenError(f"failed to open {script}: {error.strerror}") from None
     session.run(source)
     return 0
-
-
-def show_info(name: str) -> int:
-    """``kdbg info FILE``: what a dump is; the exit status."""
-    import kdbg
-    from kdbg.lang.structured import plain
-
-    target: Any
-    with kdbg.open(name) as target:
-        for field, value in plain(target.info).items():
-            if value not in (None, [], {}):
-                sys.stdout.write(f"{field:<16} {value}\n")
-    return 0
-
-
-def not_built(mode: str) -> int:
-    """Modes that are still to come. Raises `CommandError`."""
-    raise CommandError(f"{mode}: not built yet")

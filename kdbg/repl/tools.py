@@ -1,0 +1,175 @@
+"""The commands of their own: ``kdbg info``, ``kdbg slim``, ``kdbg convert``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kdbg.errors import Error, UsageError
+
+USAGE = {
+    "info": "kdbg info [--format text|json] FILE ...",
+    "slim": "kdbg slim FILE ... -o OUT [--cmd COMMAND] ... [--format FORMAT]",
+    "convert": "kdbg convert FILE ... -o OUT --format FORMAT",
+}
+
+
+class Given:
+    """Words of a command line: files, and options that may stand anywhere."""
+
+    def __init__(self, words: Sequence[str], wanted: Sequence[str]) -> None:
+        self.files: list[str] = []
+        self.options: dict[str, list[str]] = {name: [] for name in wanted}
+        rest = iter(words)
+        for word in rest:
+            name, equals, value = word.partition("=")
+            if name in self.options:
+                given = value if equals else next(rest, None)
+                if given is None:
+                    raise UsageError(f"option {name} wants an argument")
+                self.options[name].append(given)
+            elif word.startswith("-") and word != "-":
+                raise UsageError(f"no such option: {word}")
+            else:
+                self.files.append(word)
+        if not self.files:
+            raise UsageError("which file?")
+
+    def one(self, name: str, default: str | None = None) -> str | None:
+        """The last argument of an option, or the default."""
+        return self.options[name][-1] if self.options[name] else default
+
+    def required(self, name: str) -> str:
+        """The argument of an option that must be given. Raises `UsageError`."""
+        found = self.one(name)
+        if found is None:
+            raise UsageError(f"option {name} is missing")
+        return found
+
+
+def run(mode: str, words: Sequence[str]) -> int:
+    """Run a command; the exit status: 0, 1 where it failed, 2 for wrong usage."""
+    try:
+        return MODES[mode](words)
+    except UsageError as error:
+        sys.stderr.write(f"kdbg: {mode}: {error}\nUsage: {USAGE[mode]}\n")
+        return 2
+    except Error as error:
+        sys.stderr.write(f"kdbg: {error}\n")
+        return 1
+
+
+def info(words: Sequence[str]) -> int:
+    """What each file is, without looking for a kernel in it."""
+    from kdbg.formats import NotADump, open_images
+    from kdbg.repl.screen import visible as clean
+
+    given = Given(words, ("--format",))
+    form = given.one("--format", "text")
+    if form not in ("text", "json"):
+        raise UsageError(f"format {form}: text or json")
+    failed = 0
+    for file in given.files:
+        try:
+            image, _ = open_images([file])
+        except NotADump as error:
+            sys.stderr.write(clean(f"kdbg: {error}") + f"\n{looks_like(file)}\n")
+            failed = 1
+            continue
+        except Error as error:
+            sys.stderr.write(clean(f"kdbg: {error}") + "\n")
+            failed = 1
+            continue
+        told = _facts(image.describe())
+        if form == "json":
+            import json
+
+            print(json.dumps(told, indent=1))
+        else:
+            print("\n".join(clean(line) for line in _lines(told)))
+    return failed
+
+
+def _facts(record: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(record).items()}
+
+
+def _lines(told: dict[str, Any]) -> list[str]:
+    """Label and value of each thing that is known; sizes and times for people."""
+    lines = []
+    for name, value in told.items():
+        if value in (None, [], {}, ""):
+            continue
+        shown: dict[str, Any] = value if isinstance(value, dict) else {"": value}
+        for inner, one in shown.items():
+            if one in (None, "", []):
+                continue
+            label = f"{name} {inner}".strip().replace("_", " ")
+            lines.append(f"{label:<28} {_shown(name, one)}")
+    return lines
+
+
+def _shown(name: str, value: Any) -> str:
+    if name == "memory_size":
+        return f"{value} ({value / (1 << 20):.1f} MiB)"
+    if name == "time":
+        from datetime import UTC, datetime
+
+        try:
+            return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        except (OverflowError, ValueError, OSError):
+            return str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def looks_like(file: str) -> str:
+    """What the bytes of an unknown file look like, in a line."""
+    from kdbg.formats.source import Source
+
+    source = Source(file)
+    head = bytes(source.read(0, min(4096, source.size)))
+    if not head:
+        return "the file is empty"
+    if not any(head):
+        return f"{len(head)} bytes at its beginning are all 0: memory as it is, or a file with holes?"
+    printable = sum(32 <= byte < 127 or byte in (9, 10, 13) for byte in head)
+    kind = "text" if printable > 0.95 * len(head) else "binary data"
+    return f"it looks like {kind}; the first bytes are {head[:16].hex(' ')}"
+
+
+def slim(words: Sequence[str]) -> int:
+    """A small dump of what some commands touch."""
+    import kdbg
+    from kdbg.slim import slim as make
+
+    given = Given(words, ("-o", "--cmd", "--format"))
+    out = given.required("-o")
+    with kdbg.open(*given.files) as target:
+        pages = make(target, out, given.options["--cmd"], given.one("--format"))
+    return _written(out, pages)
+
+
+def convert(words: Sequence[str]) -> int:
+    """The same dump in another format."""
+    from kdbg.convert import convert as make
+    from kdbg.formats import open_images
+
+    given = Given(words, ("-o", "--format"))
+    out, form = given.required("-o"), given.required("--format")
+    image, _ = open_images(given.files)
+    return _written(out, make(image, out, form))
+
+
+def _written(path: str, pages: int) -> int:
+    import os
+
+    print(f"{path}: {pages} pages, {os.path.getsize(path)} bytes")
+    return 0
+
+
+MODES: dict[str, Callable[[Sequence[str]], int]] = {"info": info, "slim": slim, "convert": convert}
