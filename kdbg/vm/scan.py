@@ -110,11 +110,10 @@ class Scan:
         findings: Counter[str] = Counter()
         for batch in self._batches():
             kernel = batch.addresses >= np.uint64(self.kernel_base)
-            for level in np.unique(batch.levels).tolist():
+            for level in set(batch.levels.tolist()):
                 for half in (False, True):
                     chosen = (batch.levels == level) & (kernel == half)
-                    values, numbers = np.unique(batch.entries[chosen] & extra, return_counts=True)
-                    for value, number in zip(values.tolist(), numbers.tolist(), strict=True):
+                    for value, number in _tally(batch.entries[chosen] & extra):
                         found[level, half, value] += number
             if self.has_findings:
                 for finding in FINDINGS:
@@ -175,3 +174,15 @@ class Scan:
             found |= (batch.addresses < np.uint64(end)) & (batch.addresses + (sizes - np.uint64(1)) >= np.uint64(start))
         found &= entries & np.uint64(WRITE) != np.uint64(0)
         return found
+
+
+def _tally(values: NDArray[np.uint64]) -> list[tuple[int, int]]:
+    """Each value and how often it comes; numpy's own ``unique`` would import a good part of numpy more."""
+    import numpy as np
+
+    if not len(values):
+        return []
+    ordered = np.sort(values)
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    numbers = np.diff(np.append(starts, len(ordered)))
+    return list(zip(ordered[starts].tolist(), numbers.tolist(), strict=True))
