@@ -88,6 +88,9 @@ typedef struct _kthread {
     struct kproject *t_proj; void *t_taskq; hrtime_t t_anttime; uint_t t_predcache; hrtime_t t_hrtime;
     kmutex_t t_ctx_lock; void *t_waitq; kmutex_t t_wait_mutex; char *t_name; uint64_t t_unsafe;
 } kthread_t;
+# sys/sleepq.h
+typedef struct sleepq { struct _kthread *sq_first; } sleepq_t;
+typedef struct _sleepq_head { sleepq_t sq_queue; disp_lock_t sq_lock; } sleepq_head_t;
 # sys/klwp.h
 typedef struct _klwp { uintptr_t lwp_oldcontext; int lwp_errno; char lwp_error; char lwp_eosys; long lwp_arg[8];
     void *lwp_regs; void *lwp_fpu; uchar_t lwp_cursig; uchar_t lwp_asleep; char lwp_state; struct _kthread
@@ -179,7 +182,8 @@ struct hat_mmu_info { x86pte_t pt_nx; x86pte_t pt_global; pfn_t highest_pfn; uin
     x86pte_t pte_bits[4]; uint_t hash_cnt; uint_t level_shift[4]; uintptr_t level_size[4]; uintptr_t level_offset[4];
     uintptr_t level_mask[4]; };
 typedef struct hat { kmutex_t hat_mutex; struct as *hat_as; uint_t hat_stats; pgcnt_t hat_pages_mapped[3];
-    pgcnt_t hat_ism_pgcnt; cpuset_t hat_cpus; uint16_t hat_flags; struct htable *hat_htable; struct hat *hat_next;
+    pgcnt_t hat_ism_pgcnt; cpuset_t hat_cpus; uint16_t hat_flags; uint8_t hat_max_level; uint_t hat_num_copied;
+    struct htable *hat_htable; struct hat *hat_next;
     struct hat *hat_prev; uint_t hat_num_hash; struct htable **hat_ht_hash; struct htable *hat_ht_cached;
     pfn_t hat_user_ptable; } hat_t;
 typedef struct htable { struct htable *ht_next; struct hat *ht_hat; uintptr_t ht_vaddr; int8_t ht_level;

@@ -111,7 +111,7 @@ VARIABLES = (
     ("genunix", "zone_active", "list_t"),
     ("genunix", "task0", "task_t"),
     ("genunix", "proj0p", "kproject_t *"),
-    ("genunix", "sleepq_head", "uintptr_t [4096]"),
+    ("genunix", "sleepq_head", "sleepq_head_t [2048]"),
     ("genunix", "kmem_caches", "list_t"),
     ("genunix", "kmem_ready", "int"),
     ("genunix", "kmem_flags", "int"),
@@ -249,7 +249,8 @@ class Hats:
         """A hat for an address space; the htables come with `finish`."""
         hat = self.image.structure("hat_t", self.caches["hat_t"].allocate())
         buckets = self.image.words([0] * 16)
-        hat.update(hat_as=address_space, hat_num_hash=16, hat_ht_hash=buckets)
+        top = self.image.paging.levels - 1
+        hat.update(hat_as=address_space, hat_num_hash=16, hat_ht_hash=buckets, hat_max_level=top)
         if user_root is not None:
             hat["hat_user_ptable"] = user_root
         address_space["a_hat"] = hat

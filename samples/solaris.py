@@ -271,6 +271,7 @@ class _Build:
             population.threads, [], [], population.link_threads(), self.channels, plan.messages, plan.node
         )
         planned.processes = population.link_processes()
+        population.fill_sleep_queues()
         interrupts.make_messages(image, plan.messages)
         shared = interrupts.shared_info(image, self.channels)
         if plan.paravirtual:

@@ -275,6 +275,19 @@ class Population:
             queues.append(PlannedTaskq(name, record.address, tuple(threads)))
         return queues
 
+    def fill_sleep_queues(self) -> None:
+        """Put every sleeping thread that has a wait channel into its queue (sys/sleepq.h: SQHASHINDEX)."""
+        image = self.image
+        head_size = image.layout.sizeof("sleepq_head_t")
+        for thread in reversed(self.threads):
+            structure = image.structure("kthread_t", thread.address)
+            channel = structure["t_lwpchan.lc_wchan"] & (1 << image.bits) - 1
+            if thread.state == "sleep" and channel:
+                bucket = (channel >> 2 ^ channel >> 13 ^ channel >> 24) & 2047
+                head = image.structure("sleepq_head_t", image.symbols["sleepq_head"].address + bucket * head_size)
+                structure["t_link"] = head["sq_queue.sq_first"]
+                head["sq_queue.sq_first"] = thread.address
+
     # --- CPUs ------------------------------------------------------------------------------------------------------
 
     def make_cpus(self, count: int) -> None:

@@ -27,7 +27,7 @@ MOST_FRAMES = 1 << 28
 MOST_HATS = 1 << 16
 
 _HAT = {
-    "max_level": "hat_max_level", "buckets": "hat_num_hash", "table": "hat_ht_hash", "next": "hat_next",
+    "max_level": "hat_max_level?", "buckets": "hat_num_hash", "table": "hat_ht_hash", "next": "hat_next",
 }  # fmt: skip
 _HTABLE = {
     "next": "ht_next", "hat": "ht_hat", "vaddr": "ht_vaddr", "level": "ht_level", "flags": "ht_flags", "pfn": "ht_pfn",
@@ -39,7 +39,8 @@ class Hat:
     """A struct hat: the page tables of one address space."""
 
     address: int
-    max_level: int
+    max_level: int | None
+    """Level of its top table; None in older kernels, where it is the processor's."""
     buckets: int
     table: int
     """Of its htables: an array of chains."""
@@ -142,8 +143,9 @@ class Hats:
         if mmu is None:
             return
         by_place = self._places(hat)
+        top = mmu.max_level if hat.max_level is None else hat.max_level
         for level in range(mmu.max_level + 1):
-            base = 0 if level == hat.max_level else address & mmu.level_mask[level + 1]
+            base = 0 if level == top else address & mmu.level_mask[level + 1]
             for table in by_place.get((level, base), ()):
                 yield Mapping(level, table.address, self.entry(hat, table, address))
 

@@ -311,7 +311,10 @@ def waiting_on(kernel: Solaris, channel: int) -> Iterator[int]:
 def _sleep_queues(kernel: Solaris) -> list[int]:
     """First thread of each sleep queue. Raises `Error` where the queues cannot be read."""
     heads = kernel.variable_value("sleepq_head").load()
-    return [int(head.sq_queue.sq_first) for head in heads]
+    try:
+        return [int(head.sq_queue.sq_first) for head in heads]
+    except AttributeError:  # a damaged type of the variable: numbers where structures should be
+        raise TypeNotFound("sleepq_head", "no such member of structure or union") from None
 
 
 def _sleepers(kernel: Solaris, first: int) -> Iterator[tuple[int, dict[str, Any]]]:
