@@ -295,6 +295,10 @@ class ObjectFile(Target):
         first = self._text_map
         return [] if first is None else [FileMapping(first.address, first.file_size, self.path)]
 
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):
+            self.close()
+
     def close(self) -> None:
         """Let the file go."""
         elf = self.__dict__.pop("elf", None)

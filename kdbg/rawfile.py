@@ -6,6 +6,7 @@ no symbols and no types. Opened for writing, a write past the end makes the file
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
@@ -32,11 +33,14 @@ class RawFile(Target):
         self.writable = writable
         self.core_name = core
         self.idle = core is None
-        self._object = _open(path, writable)
+        self._object, self._core = self._open(writable)
+
+    def _open(self, writable: bool) -> tuple[BinaryIO, BinaryIO | None]:
+        first = _open(self.name, writable)
         try:
-            self._core = _open(core, writable) if core is not None else None
+            return first, _open(self.core_name, writable) if self.core_name is not None else None
         except OSError:
-            self._object.close()
+            first.close()
             raise
 
     @property
@@ -83,9 +87,9 @@ class RawFile(Target):
         """Open the files again, for writing or not. Raises `OSError`; they stay as they are then."""
         if writable == self.writable:
             return
-        fresh = RawFile(self.name, self.core_name, writable)
+        fresh = self._open(writable)
         self.close()
-        self._object, self._core, self.writable = fresh._object, fresh._core, writable
+        (self._object, self._core), self.writable = fresh, writable
 
     def lookup(self, name: str, module: str | None = None) -> Symbol:
         """A symbol that the person added; a file has none of its own. Raises `SymbolNotFound`."""
@@ -117,6 +121,10 @@ class RawFile(Target):
     def type(self, name: str) -> NoReturn:
         """Fail: a file has no types."""
         raise TypeNotFound(name, UNSUPPORTED)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):
+            self.close()
 
     def close(self) -> None:
         """Let the files go."""

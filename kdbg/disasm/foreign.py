@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from kdbg.disasm.operands import LONGEST
+from kdbg.errors import ReadError
+
 _PREFIX_BYTES = {0xC5: 3, 0xC4: 4, 0x62: 5}
 """Bytes of prefix and opcode: what is passed over where there is no instruction."""
 _DECIMAL = re.compile(r"(?<![\w%])(\d+)(?=\(|,|$)")
@@ -23,9 +26,17 @@ def decode_foreign(
     mode = {16: capstone.CS_MODE_16, 32: capstone.CS_MODE_32, 64: capstone.CS_MODE_64}[bits]
     decoder = capstone.Cs(capstone.CS_ARCH_X86, mode)
     decoder.syntax = capstone.CS_OPT_SYNTAX_ATT
-    data = bytes(fetch(at) for at in range(15))
-    for _, size, name, operands in decoder.disasm_lite(data, address, 1):
+    data, failure = bytearray(), None
+    for at in range(LONGEST):
+        try:
+            data.append(fetch(at))
+        except ReadError as error:
+            failure = error
+            break
+    for _, size, name, operands in decoder.disasm_lite(bytes(data), address, 1):
         return _tidy(name, operands, address + size, label), size
+    if failure is not None:
+        raise failure
     return None, _PREFIX_BYTES.get(data[0], 5)
 
 
