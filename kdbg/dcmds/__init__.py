@@ -67,8 +67,8 @@ MACHINE: Table = {
 FILES: Table = {
     "kdbg.dcmds.targets": ("status", "$?", "mappings", "$m", "objects", "whatis", "regs", "$r", "fpregs", "$x", "vtop"),
     "kdbg.dcmds.unsupported": (
-        "stack", "$c", "$C", "stackregs", "$l", "$i", "$y", "$X", "$Y", ":A", ":i", ":k", ":R", "attach", "kill", "release",
-        "context", "$p",
+        "stack", "$c", "$C", "stackregs", "$l", "$i", "$y", "$X", "$Y", ":A", ":i", ":k", ":R", "attach", "kill",
+        "release", "context", "$p",
     ),
 }
 """Dcmds for what is no dump; for dumps, too, where nothing else has the name."""
@@ -149,8 +149,8 @@ def _for_another_kernel(name: str, target: Target, attribute: str) -> str | None
 def find_walker(name: str, target: Target) -> Walker:
     """The walker of that name for that target. Raises `CommandError` with the language's reason."""
     found: Walker | None = _find(name, target, "walkers")
-    if found is None and target.kind == "dump" and not target.without_commands and (package := _kernel_package(target)) is not None:
-        dynamic = getattr(package, "find_walker", None)
+    if found is None and target.kind == "dump" and not target.without_commands:
+        dynamic = getattr(_kernel_package(target), "find_walker", None)
         found = dynamic(name, target) if dynamic is not None else None
     found = found or _of_plugins("walkers").get(name)
     if found is None:

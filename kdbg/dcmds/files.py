@@ -32,7 +32,7 @@ def cat(call: Call) -> None:
 _FLAGS = (flag("d", "stop logging"), flag("e", "log to the file, or go on with the last one"))
 
 
-@dcmd("log", "log the session to a file", address=NONE, synopsis="[-d | [-e] file]", words=None, example="::log out.txt")
+@dcmd("log", "log the session to a file", address=NONE, synopsis="[-d | [-e] file]", words=None)
 def log(call: Call) -> None:
     """Show, start or stop the log."""
     options, words = parse_options(call.session, _FLAGS, call.words)

@@ -1,4 +1,4 @@
-"""What there is: ``::help``, ``::dcmds``, ``::walkers``, ``::dmods``, ``::which``, ``::formats``, and ``::load`` for more."""
+"""What there is: ``::help``, ``::dcmds``, ``::walkers``, ``::dmods``, ``::which``, ``::formats``, ``::load``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Entry:
 
 
 LISTING = Table([text("NAME", "name", 24), text("GROUP", "group", 12), text("WHAT IT DOES", "summary", 0)])
+_PATTERNS = "A pattern without wildcards is looked for anywhere in the name."
 _PATTERN = [word("n", "pattern", "names that contain this, with * and ? as wildcards")]
 
 
@@ -55,15 +56,37 @@ def _describe(call: Call, name: str, attribute: str) -> Entry | None:
     return Entry(name, group_of(found), found.summary)
 
 
-@dcmd("dcmds", "list the dcmds", address=NONE, synopsis="[[-n] pattern]", options=_PATTERN, words=1, lenient=True, table=LISTING,
-      hint=True, help="A pattern without wildcards is looked for anywhere in the name.", example="::dcmds thread")  # fmt: skip
+@dcmd(
+    "dcmds",
+    "list the dcmds",
+    address=NONE,
+    synopsis="[[-n] pattern]",
+    options=_PATTERN,
+    words=1,
+    lenient=True,
+    table=LISTING,
+    hint=True,
+    help=_PATTERNS,
+    example="::dcmds thread",
+)
 def dcmds(call: Call) -> Iterator[Entry]:
     """The dcmds for this target, by name."""
     return _entries(call, "DCMDS")
 
 
-@dcmd("walkers", "list the walkers", address=NONE, synopsis="[[-n] pattern]", options=_PATTERN, words=1, lenient=True, table=LISTING,
-      hint=True, help="A pattern without wildcards is looked for anywhere in the name.", example="::walkers kmem")  # fmt: skip
+@dcmd(
+    "walkers",
+    "list the walkers",
+    address=NONE,
+    synopsis="[[-n] pattern]",
+    options=_PATTERN,
+    words=1,
+    lenient=True,
+    table=LISTING,
+    hint=True,
+    help=_PATTERNS,
+    example="::walkers kmem",
+)
 def walkers(call: Call) -> Iterator[Entry]:
     """The walkers for this target, by name."""
     return _entries(call, "WALKERS")
@@ -121,7 +144,7 @@ def _which(call: Call, name: str) -> None:
         session.warn(f"{name} not found")
 
 
-@dcmd("help", "say what a dcmd does, or where to begin", address=NONE, synopsis="[cmd]", words=1, example="::help print")
+@dcmd("help", "say what a dcmd does, or where to begin", address=NONE, synopsis="[cmd]", words=1)
 def help_(call: Call) -> None:
     """Help on a dcmd or walker, or the first words."""
     out = call.session.out
@@ -187,7 +210,7 @@ def _folded(prose: str) -> list[str]:
 
 @dcmd("formats", "list the letters of format lists", address=NONE)
 def formats(call: Call) -> None:
-    """The letters of ``/ \\ ? @ =`` with their sizes."""
+    """The letters with their sizes."""
     from kdbg.lang.formats_letters import LETTERS
 
     for letter in LETTERS.values():

@@ -9,9 +9,9 @@ from kdbg.errors import TypeNotFound, UsageError
 from kdbg.lang.errors import ABORTED, Abort
 from kdbg.lang.source import FileSource
 
-_HELP = """Reads commands from a file. A name without a slash is looked for along the macro path (::set -I). Where there is no
-such file, the name of one of mdb's old macros runs the dcmd that took its place ($M lists them), and the name of a type
-prints the memory at the address as that type."""
+_HELP = """Reads commands from a file. A name without a slash is looked for along the macro path (::set -I). Where there
+is no such file, the name of one of mdb's old macros runs the dcmd that took its place ($M lists them), and the name of
+a type prints the memory at the address as that type."""
 
 ALIASES = {
     "bufctl": "::bufctl",
@@ -55,7 +55,7 @@ ALIASES = {
 """Names of adb's macros and the commands that mdb runs for them (mdb_macalias.c)."""
 
 
-@dcmd("$<<", "read commands from a macro file, then go on", plain_usage=True, synopsis="macro-name", words=None, help=_HELP)
+@dcmd("$<<", "read commands from a macro file", plain_usage=True, synopsis="macro-name", words=None, help=_HELP)
 def source(call: Call) -> None:
     """Run a macro file within the input at hand."""
     if len(call.words) != 1 or not isinstance(call.words[0], str):

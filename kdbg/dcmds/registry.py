@@ -1,14 +1,15 @@
 """How a dcmd or a walker is declared.
 
-    @dcmd("threadlist", "list the kernel's threads", address=OPTIONAL, options=[flag("t", "without those of task queues")],
+    @dcmd("threadlist", "list the kernel's threads", options=[flag("t", "without those of task queues")],
           table=THREADS, example="::threadlist -t")
     def threadlist(call: Call) -> Iterator[Thread]:
         for thread in call.kernel.threads(start=call.address_given):
             if not (call.options.t and thread.taskq):
                 yield thread
 
-A dcmd yields records. Text is a view of them: a `Table` of columns, or a function from one record to its text. The engine
-(kdbg.lang) does all else: parses options, prints usage and headings, loops over addresses, feeds pipes, writes JSON.
+A dcmd yields records. Text is a view of them: a `Table` of columns, or a function from one record to its text. The
+engine (kdbg.lang) does all else: parses options, prints usage and headings, loops over addresses, feeds pipes, writes
+JSON.
 """
 
 from __future__ import annotations
@@ -96,6 +97,10 @@ class Options:
 
     def __getitem__(self, letter: str) -> Any:
         return self._values[letter]
+
+    def given(self) -> dict[str, Any]:
+        """Those that are given."""
+        return {letter: value for letter, value in self._values.items() if value is not False and value is not None}
 
     def any(self, letters: str) -> bool:
         """Whether one of these is given."""
@@ -255,7 +260,7 @@ class Call:
         return self.address if self.explicit else None
 
     def warn(self, message: str) -> None:
-        """Say what went wrong, and go on: ``kdbg: message`` on standard error; the command counts as failed by `fail`."""
+        """Say what went wrong, and go on: ``kdbg: message`` on standard error. `fail` counts it as a failure."""
         self.session.warn(message)
 
     def fail(self, message: str = "") -> None:
@@ -267,7 +272,7 @@ class Call:
 
 Record = Any
 Run = Callable[[Call], Iterable[Record] | None]
-"""What a dcmd does: its records. A None among them is no record: it has the heading shown, where an error may follow."""
+"""What a dcmd does: its records. A None among them is no record: it has the heading shown, as an error may follow."""
 TextView = Callable[[Any, View], str | None]
 """One record -> its text without the last newline; None to show nothing."""
 

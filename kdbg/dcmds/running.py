@@ -16,9 +16,11 @@ from kdbg.lang.options import parse_options, to_number
 UNSUPPORTED = "operation not supported by target"
 NO_EXECUTABLE = "run requires executable to be specified on command-line"
 
-SIGNALS = frozenset(
-    ["HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "EMT", "FPE", "KILL", "BUS", "SEGV", "SYS", "PIPE", "ALRM", "TERM", "USR1", "USR2", "CHLD", "PWR", "WINCH", "URG", "POLL", "STOP", "TSTP", "CONT", "TTIN", "TTOU", "VTALRM", "PROF", "XCPU", "XFSZ"]
-)
+SIGNALS = frozenset((
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "EMT", "FPE", "KILL", "BUS", "SEGV", "SYS", "PIPE", "ALRM", "TERM",
+    "USR1", "USR2", "CHLD", "PWR", "WINCH", "URG", "POLL", "STOP", "TSTP", "CONT", "TTIN", "TTOU", "VTALRM", "PROF",
+    "XCPU", "XFSZ",
+))  # fmt: skip
 
 _EVENT_OPTIONS: tuple[Option, ...] = (
     word("c", "cmd", "what to run when it happens"),
@@ -41,7 +43,7 @@ def _parse(call: Call, options: tuple[Option, ...]) -> tuple[Options, list[Word]
     given: dict[str, object] = {}
     while True:
         found, words = parse_options(call.session, options, words)
-        given.update((o.letter, found[o.letter]) for o in options if found[o.letter] not in (False, None))
+        given.update(found.given())
         if not words:
             return Options(options, given), rest
         head = words.pop(0)

@@ -121,7 +121,7 @@ def _store(call: Call, variable: Variable, value: int) -> None:
         variable.set(value)
 
 
-@dcmd("typeset", "make variables, or mark them", plain_usage=True, synopsis="[+/-t] var ...", words=None, text=_equation)
+@dcmd("typeset", "make or mark variables", plain_usage=True, synopsis="[+/-t] var ...", words=None, text=_equation)
 def typeset(call: Call) -> Iterator[VariableValue] | None:
     """Make variables, of the value of the address or 0; ``-t`` marks, ``+t`` unmarks them."""
     words = list(call.words)

@@ -58,7 +58,7 @@ def _parse(call: Call, words: list[Word]) -> tuple[Options, set[str], str | None
     unset: str | None = None
     while True:
         options, words = parse_options(call.session, _OPTIONS, words)
-        given.update({o.letter: options[o.letter] for o in _OPTIONS if options[o.letter] is not False and options[o.letter] is not None})
+        given.update(options.given())
         if not words:
             return Options(_OPTIONS, given), cleared, unset
         head = words.pop(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from kdbg.dcmds.registry import NONE, OPTIONAL, REQUIRED, Call, Table, View, dcmd, flag, number, pointer, text
+from kdbg.dcmds.registry import NONE, REQUIRED, Call, Table, View, dcmd, flag, number, pointer, text
 from kdbg.errors import CommandError, UsageError
 from kdbg.target import Target
 
@@ -48,8 +48,7 @@ def _or_fail(call: Call, objects: bool) -> Iterator[Mapping | None]:
         raise CommandError(f"failed to iterate over {'objects' if objects else 'mappings'}: {error}") from None
 
 
-@dcmd("mappings,$m", "list the mappings, or the one of an address or name", address=OPTIONAL, synopsis="[name]", words=1,
-      table=MAPPINGS)  # fmt: skip
+@dcmd("mappings,$m", "list the mappings, or the one of an address or name", synopsis="[name]", words=1, table=MAPPINGS)
 def mappings(call: Call) -> Iterator[Mapping | None]:
     """What is mapped where."""
     if call.words and call.explicit:
@@ -81,7 +80,7 @@ def _one(call: Call) -> tuple[Mapping | None, str]:
     return None, "no mapping for address" if isinstance(asked, int) else "unknown object file name"
 
 
-@dcmd("objects", "list the objects", address=NONE, synopsis="[-v]", options=[flag("v", "with versions")], table=MAPPINGS)
+@dcmd("objects", "list the objects", address=NONE, synopsis="[-v]", options=[flag("v", "versions")], table=MAPPINGS)
 def objects(call: Call) -> Iterator[Mapping | None] | None:
     """The objects that make up the target."""
     if not call.options.v:

@@ -1,4 +1,4 @@
-"""The language: what a person types becomes commands, and what commands answer becomes text or records.
+r"""The language: what a person types becomes commands, and what commands answer becomes text or records.
 
 How the pieces meet, from the text on:
 
@@ -11,10 +11,10 @@ How the pieces meet, from the text on:
   `PipePresenter` (the record's address goes to the next command), `RecordPresenter` (Python, JSON).
 - `output`: lines with columns; `session.out` is where a command writes what is no record.
 - `session`: dot, `&`, increment, radix, `variables`, `settings`; `execute(text)`, `records(text)`, `run(source)`.
-- `formats*`: what ``/ \\ ? @ =`` show.
+- `formats*`: what ``/ \ ? @ =`` show.
 
 A dcmd's function gets a `Call` and either yields records or writes to ``call.session.out`` and returns None. It raises
-`CommandError` (said, the command failed, a loop goes on), `UsageError` (said, usage shown, the loop or pipeline ends) or
+`CommandError` (said, the command failed, a loop goes on), `UsageError` (said, usage shown, the loop or pipeline ends),
 `Abort` of `errors` (said, the loop or pipeline ends); `Call.fail` says something and goes on. A record without an
 ``address`` is text in a pipe, and the command behind it will not like it. Dcmds are found by name through the tables of
 `kdbg.dcmds`; add a module and its names there.

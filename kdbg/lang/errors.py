@@ -29,9 +29,9 @@ class Silent(CommandError):
         super().__init__("")
 
 
-class PipeBroken(Exception):  # noqa: N818
+class PipeBroken(Exception):
     """What a command wrote into a pipe is not one expression a line (said already): nothing behind the pipe runs."""
 
 
-class Quit(Exception):  # noqa: N818
+class Quit(Exception):
     """The person wants to leave the debugger."""

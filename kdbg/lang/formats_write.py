@@ -25,7 +25,7 @@ UNSUPPORTED = "operation not supported by target"
 NOT_DATA = "Symbol table entry is not a data object"
 
 
-class NotWritten(Exception):  # noqa: N818
+class NotWritten(Exception):
     """A value could not be written.
 
     A failure that has no reason of its own shows the one before it, as mdb does with its error number.

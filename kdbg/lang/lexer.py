@@ -1,6 +1,6 @@
-"""The lexer: characters to tokens.
+r"""The lexer: characters to tokens.
 
-The language is lexed by state, as mdb's is: START for statements, FORMAT behind ``/ \\ ? @ =``, ARGUMENTS behind a
+The language is lexed by state, as mdb's is: START for statements, FORMAT behind ``/ \ ? @ =``, ARGUMENTS behind a
 command, SHELL behind ``!``, EXPRESSION inside ``$[ ]``. The longest match wins. A token is its `kind` (a character, or
 one of the names below), `value` and `text`; commands, variables and numbers are looked up here, so that what is unknown
 is told where it stands.
@@ -77,7 +77,8 @@ class Lexer:
         """A syntax error at the token at hand, with where it is."""
         if "\n" in message:
             return ParseError(message.rstrip("\n"))
-        where = f" on line {self.source.lineno} of {self.source.name}" if not self.session.at_terminal(self.source) else ""
+        source = self.source
+        where = "" if self.session.at_terminal(source) else f" on line {source.lineno} of {source.name}"
         return ParseError(f'{message}{where} near "{escape(self.text)}"')
 
     # tokens
@@ -100,7 +101,7 @@ class Lexer:
             source.position = at + 1
             return self._set(END, "", None)
         state = self.state
-        if state == START or state == EXPRESSION:
+        if state in (START, EXPRESSION):
             handler = _HANDLERS.get(char)
             if handler is not None:
                 return handler(self, text, at)
@@ -171,7 +172,7 @@ class Lexer:
         return self._take("=", text, at, 1)
 
     def _verb(self, text: str, at: int) -> str:
-        """``/ \\ ? @``: a format list, a list of values, or a comment."""
+        r"""``/ \ ? @``: a format list, a list of values, or a comment."""
         char = text[at]
         if self.state == EXPRESSION:
             return self._take(char, text, at, 1)

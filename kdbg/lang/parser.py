@@ -1,13 +1,13 @@
-"""The grammar: tokens to statements, which run as they are read.
+r"""The grammar: tokens to statements, which run as they are read.
 
     statement  := [E [, E] | , E] [pipeline] [! shell] end   |   ! shell end   |   end
     pipeline   := command { | command }
-    command    := (/ \\ ? @ =) {format}   |   ::name {argument}   |   $
+    command    := (/ \ ? @ =) {format}   |   ::name {argument}   |   $
     E          := numbers, symbols, variables, . + ^ & ( ), unary - ~ # * %, binary | ^ & == != << >> + - * % # %%
 
-mdb's grammar acts while it parses: variables, symbols and memory are read as soon as an operand is complete, and a token
-is looked at only where the grammar needs one to decide. Where an error is found, and what is lost behind it, follows from
-that; hence this parser evaluates as it goes and peeks as late as it can.
+mdb's grammar acts while it parses: variables, symbols and memory are read as soon as an operand is complete, and a
+token is looked at only where the grammar needs one to decide. Where an error is found, and what is lost behind it,
+follows from that; hence this parser evaluates as it goes and peeks as late as it can.
 """
 
 from __future__ import annotations

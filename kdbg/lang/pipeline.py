@@ -266,7 +266,7 @@ def invoke(dcmd: Dcmd, made: Call) -> int:
     except RecursionError:
         session.warn(f"::{dcmd.name}: nested too deeply")
         return ABORTED
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         session.internal_error(dcmd.name, error)
         return FAILED
     return FAILED if made.failed else OK

@@ -1,7 +1,7 @@
 """A session: all that the language remembers, and the way in for those who run it.
 
 Dot, variables, radix and options live here and nowhere else. `Session.execute` runs text of the language,
-`Session.records` runs it and returns records, `Session.run` works through a source (`kdbg.repl` and `kdbg.cli` call it).
+`Session.records` runs it and returns records, `Session.run` works through a source (`kdbg.repl` calls it).
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ from kdbg.lang.pipeline import Command, Pipe, RecordPresenter, TextPresenter, ca
 from kdbg.lang.settings import Settings
 from kdbg.lang.source import PipeSource, Source, StandardInput, StringSource
 from kdbg.lang.variables import MASK, Variable, Variables
-from kdbg.records import Text
-from kdbg.symbols.table import Symbol
 from kdbg.target import Nothing, Target
 
 if TYPE_CHECKING:
     from kdbg.lang.log import Log
     from kdbg.lang.structured import Structured
+    from kdbg.symbols.table import Symbol
 
 SIGN = 1 << 63
 
@@ -49,10 +48,10 @@ class Session:
             errors if errors is not None else FileSink(2, output if isinstance(output, FileSink) else None)
         )
         self.settings = Settings()
-        self.dot = 0
-        self.increment = 0
+        self.dot: int = 0
+        self.increment: int = 0
         """Bytes that the last command consumed: what ``+`` adds to dot."""
-        self.address = 0
+        self.address: int = 0
         """``&``: the address of the last command."""
         self.count = 1
         """The repeat count of the last command."""
@@ -93,9 +92,7 @@ class Session:
         offset_ = Variable("1", persistent=True, before=lambda old: previous.set(old))
         for variable in (offset_, previous, Variable("9", persistent=True)):
             self.variables.add(variable)
-        self.variables.add(
-            Variable("_", persistent=True, fetch=lambda: int(not self.settings.symbols) and self._hidden, store=self._hide)
-        )
+        self.variables.add(Variable("_", persistent=True, fetch=self._get_hidden, store=self._hide))
         self.variables.add(Variable("hits", persistent=True))
         self.variables.add(Variable("thread", persistent=True, read_only=True))
         self.variables.define_later(self._define_target_variables)
@@ -109,6 +106,9 @@ class Session:
         for name, value in reversed(list(target.registers().items())):
             if name not in self.variables:
                 self.variables.add(Variable(name, value, persistent=True, read_only=target.kind == "dump"))
+
+    def _get_hidden(self) -> int:
+        return 0 if self.settings.symbols else self._hidden
 
     def _hide(self, value: int) -> None:
         self.settings.symbols = not value
@@ -358,6 +358,8 @@ class Session:
             failed = not completed or self.status != OK
         finally:
             self.presenter, self.error_output, self.status = outer
+        from kdbg.records import Text
+
         lines = written.text().splitlines()
         if failed and not collected.records:
             first = said.text().partition("\n")[0].removeprefix(f"{self.program}: ")

@@ -1,7 +1,7 @@
 """Where the text of the language comes from: standard input, a string, a macro file, a pipe.
 
-The lexer takes whole lines; how far it may give characters back is the source's matter: mdb reads a pipe or file byte by
-byte and can give back one character only.
+The lexer takes whole lines; how far it may give characters back is the source's matter: mdb reads a pipe or file byte
+by byte and can give back one character only.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Records as JSON, JSON lines or CSV: what ``--format`` prints in place of text.
 
-``json``: an array for each command that a person gives. ``jsonl``: a record a line. ``csv``: lines under a heading, which
-comes again where the fields change. What a command writes without having records becomes a record with ``text``, a line
-each. Fields keep the names that they have in Python; addresses are strings (``"0xffffff01d6f09c00"``), what is absent is
-null, with the reason under ``absent``.
+``json``: an array for each command that a person gives. ``jsonl``: a record a line. ``csv``: lines under a heading,
+which comes again where the fields change. What a command writes without having records becomes a record with ``text``,
+a line each. Fields keep the names that they have in Python; addresses are strings (``"0xffffff01d6f09c00"``), what is
+absent is null, with the reason under ``absent``.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ USAGE = """\
 Usage: kdbg [options] [file ...]
        kdbg info file
 
-files: a crash dump (with its namelist, or all parts of a set), an ELF file, or any file; a number N means unix.N, vmcore.N
+files: a crash dump (with its namelist, or all parts of a set), an ELF file, or any file; N means unix.N and vmcore.N
     -e text      run the text in place of standard input (may be given several times)
     -f           take the file as flat bytes, whatever it is
     -u           take it as an ELF file

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from kdbg.errors import CommandError, Error
+from kdbg.errors import Error
 from kdbg.lang.errors import OK, Quit
 from kdbg.lang.session import Session
 from kdbg.lang.source import FileSource, Source, StandardInput, StringSource
@@ -41,7 +40,7 @@ def make_session(arguments: Arguments, kind: Callable[[Target], S]) -> S:
 
 
 def _say_as_asked(session: Session, arguments: Arguments) -> None:
-    """What mdb says of a kernel even on a pipe where it is asked for: the modules' names, the size of memory as adb did."""
+    """What mdb says of a kernel even on a pipe where it is asked to: the modules' names, and memory as adb told it."""
     target: Any = session.target
     if "M" in arguments:
         names = " ".join(module.name for module in target.modules())
