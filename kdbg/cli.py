@@ -1,4 +1,4 @@
-"""The command line: ``kdbg [options] [file ...]``, ``kdbg info file``. Each way imports what it needs when it needs it."""
+"""The command line: ``kdbg [options] [file ...]``, ``kdbg info file``. Each way imports what it needs."""
 
 from __future__ import annotations
 

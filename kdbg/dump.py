@@ -135,7 +135,7 @@ class Dump(Target):
     # memory
 
     def read(self, address: int, size: int, space: Space = Space.VIRTUAL) -> bytes:
-        """Exactly ``size`` bytes. Raises `ReadError`: `Unmapped` or `Missing` for the first page that cannot be read."""
+        """Exactly ``size`` bytes. Raises `Unmapped` or `Missing` for the first page that cannot be read."""
         if space is Space.PHYSICAL:
             return self.read_physical(address, size)
         if space is Space.FILE:
@@ -162,13 +162,11 @@ class Dump(Target):
 
             number_by_lists(self, image)  # type: ignore[arg-type]
 
-    def translate(
-        self, address: int, root: int | None = None, process: int | Process | None = None
-    ) -> Translation:
+    def translate(self, address: int, root: int | None = None, process: int | Process | None = None) -> Translation:
         """Where a virtual address leads. Raises `Unmapped`.
 
-        ``root``: a vCPU's cr3 or user_cr3 as the register holds it; None: the kernel's own space. ``process``: a pid, or a
-        record of `processes`.
+        ``root``: a vCPU's cr3 or user_cr3 as the register holds it; None: the kernel's own space. ``process``: a pid,
+        or a record of `processes`.
         """
         return self.space_for(root, process).translate(address)
 
@@ -212,7 +210,7 @@ class Dump(Target):
         return f"{symbol.module}`{symbol.name}"
 
     def listed(self, module: str | None = None, dynamic: bool = False) -> Iterator[tuple[str, Symbol]]:
-        """Symbols with their module's name, module by module. Raises `SymbolNotFound` for a module that there is not."""
+        """Symbols with their module's name, module by module. Raises `SymbolNotFound` for no module."""
         tables = self.kernel.symbols.tables if self.kernel is not None else []
         if module is not None:
             tables = [table for table in tables if table.module == module][:1]
@@ -337,4 +335,3 @@ class Dump(Target):
     def close(self) -> None:
         """Let the file go."""
         self.image.source.close()
-

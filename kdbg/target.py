@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from kdbg.errors import CommandError, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.symbols.private import PrivateSymbols
@@ -181,7 +181,7 @@ class Target:
     def close(self) -> None:
         """Let the file go."""
 
-    def __enter__(self) -> Target:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

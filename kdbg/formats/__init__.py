@@ -60,7 +60,6 @@ def open_image(path: str) -> Image:
     raise NotADump(path, refusals, known)
 
 
-
 def open_images(paths: list[str]) -> tuple[Image, list[str]]:
     """Open the files of one dump; the image, and those of the files that are no dumps (namelists).
 

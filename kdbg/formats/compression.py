@@ -60,7 +60,7 @@ def _snappy() -> Decompress:
 
 def _zstd() -> Decompress:
     try:
-        from compression import zstd  # type: ignore[import-not-found]
+        from compression import zstd
     except ImportError:
         try:
             from backports import zstd

@@ -143,7 +143,9 @@ class Elf:
         names = b""
         if names_at < len(raw):
             start, size = raw[names_at].offset, raw[names_at].size
-            names = bytes(self.source.read(start, max(0, min(size, 1 << 20, self.source.size - start)), "section names"))
+            names = bytes(
+                self.source.read(start, max(0, min(size, 1 << 20, self.source.size - start)), "section names")
+            )
 
         def name(at: int) -> str:
             end = names.find(b"\0", at)

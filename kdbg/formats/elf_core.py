@@ -1,8 +1,8 @@
 """ELF dumps of a Linux machine: kdump's ``/proc/vmcore``, makedumpfile -E, QEMU's ``dump-guest-memory``.
 
 Program headers say which physical memory lies where; they may overlap (the kernel's text twice, QEMU's mappings), be
-unaligned in the file, and hold less than they stand for: what lies behind p_filesz was excluded. QEMU's ELF header claims to
-be 8 bytes long; only e_phoff tells where the program headers are.
+unaligned in the file, and hold less than they stand for: what lies behind p_filesz was excluded. QEMU's ELF header
+claims to be 8 bytes long; only e_phoff tells where the program headers are.
 
 Source: the ELF specification; fs/proc/vmcore.c; QEMU's dump/dump.c; makedumpfile's elf_info.c.
 """

@@ -1,7 +1,7 @@
-"""Flattened dumps (makedumpfile -F, QEMU's kdump formats): the pieces of a file in the order in which they were written.
+"""Flattened dumps (makedumpfile -F, QEMU's kdump formats): a file's pieces in the order in which they were written.
 
-A header of 4096 bytes, then pieces: offset and size as big-endian 64-bit words, and the bytes; both words -1 end it. The
-pieces are put into order by an index of their places, made once; nothing is copied to disk.
+A header of 4096 bytes, then pieces: offset and size as big-endian 64-bit words, and the bytes; both words -1 end it.
+The pieces are put into order by an index of their places, made once; nothing is copied to disk.
 
 Source: makedumpfile.h (makedumpfile_header, makedumpfile_data_header), IMPLEMENTATION.
 """
@@ -28,7 +28,7 @@ class FlattenedSource(Source):
         self._map = None
         self.view = memoryview(b"")
         self.cut_off = False
-        pieces = []
+        pieces: list[tuple[int, int, int]] = []
         at = HEADER_SIZE
         while len(pieces) < MOST_PIECES:
             if at + 16 > plain.size:

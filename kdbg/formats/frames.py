@@ -1,8 +1,8 @@
 """Frame tables: which entry of a core's table of pages holds a frame.
 
-The tables can have millions of entries, sorted or not, with holes and invalid ones. Opening must not read them through, so
-an answer is first guessed (frames lie in runs; most tables ascend) and checked against the table itself; only what no
-guess finds makes an index.
+The tables can have millions of entries, sorted or not, with holes and invalid ones. Opening must not read them
+through, so an answer is first guessed (frames lie in runs; most tables ascend) and checked against the table itself;
+only what no guess finds makes an index.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ SCANS = 12
 class FrameColumn:
     """One column of a frame table: frame numbers by position, and back.
 
-    ``words`` is a view of integers (possibly strided); ``invalid`` the value that stands for no frame; ``limit`` the number
-    of entries that count. Where a frame stands twice the first entry is meant.
+    ``words`` is a view of integers (possibly strided); ``invalid`` the value that stands for no frame; ``limit`` the
+    number of entries that count. Where a frame stands twice the first entry is meant.
     """
 
     def __init__(self, words: memoryview, invalid: int) -> None:

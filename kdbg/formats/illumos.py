@@ -1,9 +1,9 @@
 """Native crash dumps of illumos and Solaris: ``vmcore.N`` as savecore writes it, ``vmdump.N`` as the kernel wrote it.
 
-Both begin with a dumphdr: where the symbol table (``ksyms``), the table of page frames, the translations of kernel addresses
-and the pages lie. In a vmcore the translations are a hash of (address space, address) -> place in the file and the pages
-lie as they are; in a vmdump they are a list of (address space, address, frame) and the pages are compressed
-(`kdbg.formats.illumos_pages`).
+Both begin with a dumphdr: where the symbol table (``ksyms``), the table of page frames, the translations of kernel
+addresses and the pages lie. In a vmcore the translations are a hash of (address space, address) -> place in the file
+and the pages lie as they are; in a vmdump they are a list of (address space, address, frame) and the pages are
+compressed (`kdbg.formats.illumos_pages`).
 
 Source: <sys/dumphdr.h> (dumphdr_t versions 9 and 10, dump_map_t, dumpdatahdr_t), <sys/mem.h> (mem_vtop_t), libkvm's and
 savecore's use of them.

@@ -1,9 +1,9 @@
 """The pages of an illumos dump: as they are, or compressed in one of three ways.
 
-A compressed dump is a row of blocks, each behind a word of 12 bits of tag and 20 of size. Tag 0: one lzjb page. Any other
-tag: a block of the stream of that number; a stream is a row of ranges, each a header (magic, first page, number of pages)
-and its pages: lzjb pages behind words of their sizes, or all of it through bzip2. Page *i* belongs to entry *i* of the
-frame table. An index of where each page begins is made once.
+A compressed dump is a row of blocks, each behind a word of 12 bits of tag and 20 of size. Tag 0: one lzjb page. Any
+other tag: a block of the stream of that number; a stream is a row of ranges, each a header (magic, first page, number
+of pages) and its pages: lzjb pages behind words of their sizes, or all of it through bzip2. Page *i* belongs to entry
+*i* of the frame table. An index of where each page begins is made once.
 
 Source: <sys/dumphdr.h> (dumpcsize_t, dumpstreamhdr_t, dumpdatahdr_t) and savecore's reading of them.
 """
@@ -91,7 +91,7 @@ class PlainPages:
     def __init__(self, dump: IllumosDump) -> None:
         self._source = dump.source
         self._at = dump.header.data
-        self._held = min(dump.header.npages, max(0, dump.source.size - self._at) // PAGE)
+        self._held: int = min(dump.header.npages, max(0, dump.source.size - self._at) // PAGE)
         if self._held < dump.header.npages:
             dump.damage.append(f"cut off: {dump.header.npages} pages, the file holds {self._held}")
 
@@ -190,9 +190,7 @@ class LzjbPages:
         return f"damaged: its lzjb data of {place[1]} bytes at offset {place[0]:#x} does not decompress"
 
 
-def _index_block(
-    dump: IllumosDump, places: dict[int, tuple[int, int]], state: list[int], at: int, end: int
-) -> None:
+def _index_block(dump: IllumosDump, places: dict[int, tuple[int, int]], state: list[int], at: int, end: int) -> None:
     """Index the pages in one block of a stream; no header or page is split over blocks."""
     view, header_size = dump.source.view, 8 + 2 * dump.word
     while at < end:
@@ -217,14 +215,14 @@ def _index_block(
 
 
 class BzipPages:
-    """Pages in streams that went through bzip2 as a whole: decompressed once, in order, into memory bounded by a file."""
+    """Pages in streams that went through bzip2 as a whole: decompressed once, in order, into a temporary file."""
 
     compression = "bzip2 streams"
 
     def __init__(self, dump: IllumosDump) -> None:
         import tempfile
 
-        self._plain = tempfile.TemporaryFile()  # noqa: SIM115: lives as long as the dump
+        self._plain = tempfile.TemporaryFile()  # noqa: SIM115
         self._count = dump.header.npages
         self._seen = bytearray(self._count)
         self._fill(dump)

@@ -29,9 +29,9 @@ def write(image: Image, path: str, frames: Frames | None = None) -> int:
     data_at = _after(map_at + slots * entry_size)
     values = {name: value for name, value in image.header.items() if not name.startswith("_")}
     values |= {
-        "flags": image.header.flags & ~COMPRESSED, "start": 0, "ksyms": ksyms_at, "pfn": pfn_at, "map": map_at, "data": data_at,
-        "hashmask": slots - 1, "nvtop": len(translations), "npages": len(held),
-        "ksyms_size": len(ksyms), "ksyms_csize": len(ksyms),
+        "flags": image.header.flags & ~COMPRESSED, "start": 0, "ksyms": ksyms_at, "pfn": pfn_at, "map": map_at,
+        "data": data_at, "hashmask": slots - 1, "nvtop": len(translations), "npages": len(held), "ksyms_size":
+        len(ksyms), "ksyms_csize": len(ksyms),
     }  # fmt: skip
     declaration = header_of(image.bits)
     with growing(path) as file:

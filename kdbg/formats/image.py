@@ -1,7 +1,7 @@
 """What every format gives: an `Image` of a machine's memory.
 
-Frames: page tables hold frame numbers. In most dumps they are the guest's (pfn); those of a paravirtual Xen domain are the
-machine's (mfn). `Image.page` takes what page tables hold; `Image.pfn_to_mfn` and `Image.mfn_to_pfn` convert.
+Frames: page tables hold frame numbers. In most dumps they are the guest's (pfn); those of a paravirtual Xen domain
+are the machine's (mfn). `Image.page` takes what page tables hold; `Image.pfn_to_mfn` and `Image.mfn_to_pfn` convert.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Image:
         return tables[inverse, indexes].astype(np.uint64, copy=False), there[inverse]
 
     def locate(self, frame: int) -> tuple[int | None, str | None]:
-        """The pfn of a frame as page tables hold it, None where no page has it; and why `page` has nothing, else None."""
+        """The pfn of a frame as page tables hold it, None where none has it; and why `page` has nothing, else None."""
         missing = None if self.page(frame) is not None else self.why_missing(frame)
         return (self.mfn_to_pfn(frame) if self.paravirtual else frame), missing
 
@@ -163,7 +163,9 @@ class Image:
 
     def join(self, others: Sequence[Image]) -> None:
         """Take in other files of the same dump. Raises `FormatError` where the format has no such sets."""
-        raise FormatError(others[0].source.name, f"a second dump beside {self.source.name}: {self.format} has no sets of files")
+        raise FormatError(
+            others[0].source.name, f"a second dump beside {self.source.name}: {self.format} has no sets of files"
+        )
 
     def describe(self) -> Info:
         """What the dump is."""

@@ -1,8 +1,8 @@
 """makedumpfile's compressed dumps (diskdump's successor), and QEMU's.
 
 Blocks of a page: the header, the sub header with the notes, two bitmaps (pages that exist; pages in the file), one
-descriptor for each page in the file, the pages. Zero pages share one page in the file. A split set is several files, each
-with all the bitmaps and the descriptors of its own range.
+descriptor for each page in the file, the pages. Zero pages share one page in the file. A split set is several files,
+each with all the bitmaps and the descriptors of its own range.
 
 Source: makedumpfile's diskdump_mod.h (disk_dump_header, kdump_sub_header, page_desc) and IMPLEMENTATION; QEMU's
 include/sysemu/dump.h. In header versions before 6 the frame counts have 32 bits.
@@ -190,7 +190,7 @@ class Kdump(LinuxImage):
             bitmap = part.bitmap(2)
             padded = np.zeros(-(-len(bitmap) // 64) * 64, np.uint8)
             padded[: len(bitmap)] = bitmap
-            counts = _POPCOUNT()[padded].reshape(-1, 64).sum(axis=1, dtype=np.int64)
+            counts = _popcounts()[padded].reshape(-1, 64).sum(axis=1, dtype=np.int64)
             before = np.concatenate([[0], np.cumsum(counts)])
             first, end = part.split or (0, part.most)
             found.append((first, end, part, padded, before))
@@ -292,7 +292,7 @@ class Kdump(LinuxImage):
         part = self.parts[0]
         names = {name: _text(part.names[name]) for name in UTS}
         pages = len(self.pages)
-        exist = int(_POPCOUNT()[part.bitmap(1)].sum())
+        exist = int(_popcounts()[part.bitmap(1)].sum())
         time = int.from_bytes(part.source.read(TIME_AT[part.bits], part.bits // 8), "little")
         return Info(
             file=self.source.name,
@@ -346,7 +346,8 @@ def _bit(bitmap: NDArray[np.uint8], frame: int) -> bool:
 
 
 @functools.cache
-def _POPCOUNT() -> NDArray[np.uint8]:  # noqa: N802: a table, made when numpy is there
+def _popcounts() -> NDArray[np.uint8]:
+    """Bits set in each byte."""
     import numpy as np
 
     return np.array([number.bit_count() for number in range(256)], np.uint8)

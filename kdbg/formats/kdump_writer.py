@@ -1,4 +1,4 @@
-"""Write an image as a compressed dump of makedumpfile's: what `kdbg.formats.kdump` reads, and crash and libkdumpfile."""
+"""Write an image in makedumpfile's compressed format: what `kdbg.formats.kdump` reads, and crash and libkdumpfile."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _compressor(name: str) -> Compress:
     if name != "zstd":
         raise FormatError("kdump", f"compression {name} is not written: zlib or zstd")
     try:
-        from compression import zstd  # type: ignore[import-not-found]
+        from compression import zstd
     except ImportError:
         try:
             from backports import zstd
@@ -65,7 +65,10 @@ def _compressor(name: str) -> Compress:
 
 
 def _header(image: Image, flag: int, sub_blocks: int, bitmap_blocks: int, most: int) -> bytes:
-    names = {"release": image.vmcoreinfo.get("OSRELEASE", ""), "machine": MACHINE_NAMES.get(machine_of(image), "x86_64")}
+    names = {
+        "release": image.vmcoreinfo.get("OSRELEASE", ""),
+        "machine": MACHINE_NAMES.get(machine_of(image), "x86_64"),
+    }
     fields = [names.get(key, "") for key in ("sysname", "nodename", "release", "version", "machine", "domain")]
     crashed = image.vmcoreinfo.get("CRASHTIME", "")
     data = bytearray(HEADER_SIZE)

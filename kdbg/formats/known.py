@@ -22,7 +22,9 @@ class Known:
 
 
 KNOWN = (
-    Known(0, b"QEVM", "a QEMU savevm or migration stream", "resume it and use `dump-guest-memory FILE` in QEMU's monitor"),
+    Known(
+        0, b"QEVM", "a QEMU savevm or migration stream", "resume it and use `dump-guest-memory FILE` in QEMU's monitor"
+    ),
     Known(0, b"LibvirtQemudSave", "an image of `virsh save`", "`virsh restore FILE`, then `virsh dump --memory-only`"),
     Known(0, b"\xd0\xbe\xd2\xbe", "a VMware suspend state (vmss)", "VMware's `vmss2core -N FILE.vmss FILE.vmem`"),
     Known(0, b"\xd1\xba\xd1\xba", "a VMware suspend state (vmss)", "VMware's `vmss2core -N FILE.vmss FILE.vmem`"),
@@ -35,7 +37,12 @@ KNOWN = (
     Known(0, b"LinuxGuestRecord", "an image of `xm save`", "`xm restore FILE`, pause the domain, then `xm dump-core`"),
     Known(8, b"XenF", "an image of `xl save`", "`xl restore -p FILE`, then `xl dump-core DOMAIN CORE`"),
     Known(0, b"xc_migration", "a Xen migration stream", "`xl restore -p FILE`, then `xl dump-core DOMAIN CORE`"),
-    Known(0, b"QFI\xfb", "a qcow2 disk image", "a disk, not memory; a snapshot in it: `qemu-system ... -loadvm`, then dump it"),
+    Known(
+        0,
+        b"QFI\xfb",
+        "a qcow2 disk image",
+        "a disk, not memory; a snapshot in it: `qemu-system ... -loadvm`, then dump it",
+    ),
     Known(0, b"KDMV", "a VMware disk", "a disk, not memory"),
     Known(0, b"\x1f\x8b", "compressed with gzip", "`gzip -dk FILE`"),
     Known(0, b"\xfd7zXZ\0", "compressed with xz", "`xz -dk FILE`"),

@@ -43,7 +43,7 @@ class Lime(Image):
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self.architecture = "x86-64"
-        pieces, at = [], 0
+        pieces, at = list[Piece](), 0
         while at + Header.sizeof() <= source.size and len(pieces) < MOST_RANGES:
             header = source.parse(Header, at, "range header")
             if header.magic != LIME_MAGIC or header.version != 1 or header.last < header.start:

@@ -17,9 +17,10 @@ from kdbg.formats.elf import EM_386, EM_AARCH64, EM_X86_64, Note
 NT_PRSTATUS, NT_PRPSINFO = 1, 3
 NT_PSINFO, NT_AUXV, NT_FILE = 13, 6, 0x46494C45
 
-X86_64_REGISTERS = (
-    "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs rflags rsp ss fs_base gs_base ds es fs gs"
-).split()
+X86_64_REGISTERS = [
+    *"r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs rflags rsp ss".split(),
+    *"fs_base gs_base ds es fs gs".split(),
+]
 I386_REGISTERS = "ebx ecx edx esi edi ebp eax ds es fs gs orig_eax eip cs eflags esp ss".split()
 ARM64_REGISTERS = [*(f"x{number}" for number in range(31)), "sp", "pc", "pstate"]
 

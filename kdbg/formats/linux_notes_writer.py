@@ -80,7 +80,9 @@ def qemu_state(registers: Mapping[str, int]) -> bytes:
     struct.pack_into("<18Q", data, 8, *general)
     for at, name in enumerate(QEMU_SEGMENTS):
         fields = [registers.get(f"{name}{suffix}", 0) for suffix in ("", "_limit", "_flags", "_base")]
-        struct.pack_into("<4IQ", data, 152 + 24 * at, *(field & 0xFFFFFFFF for field in fields[:3]), 0, fields[3] & _MASK)
+        struct.pack_into(
+            "<4IQ", data, 152 + 24 * at, *(field & 0xFFFFFFFF for field in fields[:3]), 0, fields[3] & _MASK
+        )
     struct.pack_into("<5Q", data, 392, *(registers.get(name, 0) & _MASK for name in QEMU_CONTROL))
     struct.pack_into("<Q", data, 432, registers.get("kernel_gs_base", 0) & _MASK)
     return bytes(data)

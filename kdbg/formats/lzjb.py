@@ -1,7 +1,7 @@
 """LZJB: the compression of illumos crash dumps, a page at a time.
 
-A byte of eight bits tells of each of the following eight items whether it is a literal byte (0) or a copy (1): two bytes,
-six bits of length less three and ten of distance back.
+A byte of eight bits tells of each of the following eight items whether it is a literal byte (0) or a copy (1): two
+bytes, six bits of length less three and ten of distance back.
 
 Source: the format as <sys/dumphdr.h>'s users (usr/src/uts/common/os/compress.c) write it.
 """

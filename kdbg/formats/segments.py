@@ -1,7 +1,7 @@
 """Physical memory in pieces: which range of it lies where in the file.
 
-Pieces may overlap, be unaligned in the file, and stand for more than the file holds of them: what lies behind was excluded
-on purpose.
+Pieces may overlap, be unaligned in the file, and stand for more than the file holds of them: what lies behind was
+excluded on purpose.
 """
 
 from __future__ import annotations
@@ -89,7 +89,9 @@ class SegmentMap:
         count = self.told() - pages
         if count <= 0:
             return {}
-        excluded = min(count, sum((piece.size - piece.held) // PAGE for piece in self.pieces if piece.size > piece.held))
+        excluded = min(
+            count, sum((piece.size - piece.held) // PAGE for piece in self.pieces if piece.size > piece.held)
+        )
         return {why: number for why, number in (("excluded", excluded), ("cut off", count - excluded)) if number}
 
     def damage(self) -> list[str]:

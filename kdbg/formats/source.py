@@ -44,7 +44,8 @@ class Source:
 
     def array(self, offset: int, width: int, count: int, what: str = "table") -> memoryview:
         """Return ``count`` little-endian words of 4 or 8 bytes as a view that gives integers."""
-        return self.read(offset, width * count, what).cast({4: "I", 8: "Q"}[width])
+        data = self.read(offset, width * count, what)
+        return data.cast("Q") if width == 8 else data.cast("I")
 
     def find(self, pattern: bytes, start: int, end: int) -> int:
         """Return the first offset of ``pattern`` between the offsets, or -1."""

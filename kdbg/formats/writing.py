@@ -1,7 +1,7 @@
 """What the writers of formats share: a file that appears only when it is whole, and pages in order.
 
-Writers take an `Image` and the pages that are to go in, as frame numbers that page tables hold (None: all that the image
-has). They never write to the dump that they read.
+Writers take an `Image` and the pages that are to go in, as frame numbers that page tables hold (None: all that the
+image has). They never write to the dump that they read.
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
 """Xen 3.0.4 `xm dump-core`: header, vCPU contexts, frame table, pages. No version, no checksum, no shared info.
 
-The frame table has one machine word a page. Solaris' tools wrote it in pfn order, all ones where a pfn has no frame; the
-general tools of that time list the domain's machine frames as they come, and no pfn is in the file. A table with holes
-is in pfn order; one without is taken for it until the guest's own list says otherwise (`Image.order_assumed`).
+The frame table has one machine word a page. Solaris' tools wrote it in pfn order, all ones where a pfn has no frame;
+the general tools of that time list the domain's machine frames as they come, and no pfn is in the file. A table with
+holes is in pfn order; one without is taken for it until the guest's own list says otherwise (`Image.order_assumed`).
 
 Source: tools/libxc of Xen 3.0.4 (xc_core.c, xenctrl.h ``xc_core_header_t``).
 """
 
 from __future__ import annotations
-
 
 from construct import Int32ul, Struct
 
@@ -46,7 +45,7 @@ class XcCore(XenImage):
         if header.vcpus and slot < xen_context.SIZE32:
             raise FormatError(
                 source.name,
-                f"{header.vcpus} contexts in {span} bytes: one has {xen_context.SIZE32} (32 bits) or {xen_context.SIZE64}",
+                f"{header.vcpus} contexts in {span} bytes: one has {xen_context.SIZE32} or {xen_context.SIZE64}",
                 12,
             )
         # A gap behind the contexts would make the quotient larger than a context.

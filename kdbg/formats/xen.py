@@ -195,7 +195,7 @@ class XenImage(Image):
         positions = self.tables.mfns.positions(listed)
         pfns = np.full(len(self.tables.mfns), (1 << 64) - 1, np.uint64)
         pfns[positions[positions >= 0]] = np.flatnonzero(positions >= 0).astype(np.uint64)
-        self._pfns = FrameColumn(memoryview(pfns), (1 << 64) - 1)
+        self._pfns = FrameColumn(memoryview(pfns.data), (1 << 64) - 1)
         self.order_assumed = False
         self.__dict__.pop("pages", None)
 
@@ -240,8 +240,9 @@ class XenImage(Image):
 def guest_bits(source: Source, contexts_at: int, slot: int, mfns: Column, told: int) -> int:
     """Whether a paravirtual guest has 64 or 32 bits, by its first context.
 
-    Tools of a 64-bit dom0 write a 32-bit guest's context into a slot of the 64-bit size and may call the file x86-64; only
-    the content tells. The form is believed whose cr3 leads to a frame of the domain; ``told`` (by the file) decides a draw.
+    Tools of a 64-bit dom0 write a 32-bit guest's context into a slot of the 64-bit size and may call the file x86-64;
+    only the content tells. The form is believed whose cr3 leads to a frame of the domain; ``told`` (by the file)
+    decides a draw.
     """
     believed = []
     for bits in (64, 32):

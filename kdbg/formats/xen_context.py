@@ -96,7 +96,8 @@ def frame_of_cr3(cr3: int, bits: int) -> int:
 def registers(context: Any, paravirtual: bool) -> Mapping[str, int]:
     """Registers of a parsed context by name.
 
-    Control registers as they are in it: of a PV vCPU cr3 is the kernel's page table, ``user_cr3`` that of user mode (slot 1).
+    Control registers as they are in it: of a PV vCPU cr3 is the kernel's page table, ``user_cr3`` that of user mode
+    (slot 1).
     """
     found = {name: value for name, value in context.user.items() if not name.startswith("_")}
     control = context.control

@@ -1,8 +1,8 @@
 """Xen >= 3.1 `xm dump-core`, `xl dump-core`: an ELF file whose sections are found by name, in any order.
 
-``.note.Xen`` tells the kind of domain and the counts, ``.xen_prstatus`` the vCPU contexts, ``.xen_p2m`` (PV: pfn and mfn a
-page) or ``.xen_pfn`` (HVM, PVH: pfn a page) which pages ``.xen_pages`` holds, ``.xen_shared_info`` the page that guest and
-hypervisor share.
+``.note.Xen`` tells the kind of domain and the counts, ``.xen_prstatus`` the vCPU contexts, ``.xen_p2m`` (PV: pfn and
+mfn a page) or ``.xen_pfn`` (HVM, PVH: pfn a page) which pages ``.xen_pages`` holds, ``.xen_shared_info`` the page
+that guest and hypervisor share.
 
 Source: Xen's docs/misc/dump-core-format.txt; public/elfnote.h (XEN_ELFNOTE_DUMPCORE_*); tools/libxc xc_core.h.
 """
@@ -61,9 +61,13 @@ class XenElf(XenImage):
             raise FormatError(source.name, ".note.Xen has no header note (type 2000001)", notes.offset)
         header = HeaderNote.parse(bytes(found[NOTE_HEADER][: HeaderNote.sizeof()]))
         if header.magic not in (PV_MAGIC, HVM_MAGIC):
-            raise FormatError(source.name, f"header note: magic is {header.magic:x}, wants f00febed or f00febee", notes.offset)
+            raise FormatError(
+                source.name, f"header note: magic is {header.magic:x}, wants f00febed or f00febee", notes.offset
+            )
         if header.page_size != PAGE:
-            raise FormatError(source.name, f"header note: pages of {header.page_size} bytes, wants {PAGE}", notes.offset)
+            raise FormatError(
+                source.name, f"header note: pages of {header.page_size} bytes, wants {PAGE}", notes.offset
+            )
         self._elf = elf
         self._notes = found
         paravirtual = header.magic == PV_MAGIC

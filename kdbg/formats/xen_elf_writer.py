@@ -87,8 +87,14 @@ def _contexts(image: Image) -> tuple[bytes, int]:
 
 def _context(registers: Any) -> dict[str, Any]:
     """A context's members of registers by name; what is not known is 0."""
-    wide = lambda name: registers.get(name, registers.get("e" + name[1:], 0)) & (1 << 64) - 1  # noqa: E731
-    user = {name: wide(name) for name in "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi rip rflags rsp".split()}
+
+    def wide(name: str) -> int:
+        found: int = registers.get(name, registers.get("e" + name[1:], 0)) & (1 << 64) - 1
+        return found
+
+    user = {
+        name: wide(name) for name in "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi rip rflags rsp".split()
+    }
     user |= {name: registers.get(name, 0) & 0xFFFF for name in "cs ss es ds fs gs".split()}
     user |= {"error_code": 0, "entry_vector": 0, "saved_upcall_mask": 0}
     control = [registers.get(f"cr{number}", 0) for number in range(8)]

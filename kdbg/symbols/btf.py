@@ -11,7 +11,6 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Callable, Iterator
-from typing import ClassVar
 
 from kdbg.errors import FormatError, TypeNotFound
 from kdbg.symbols.model import Encoding, Kind, Member, Type
@@ -46,12 +45,12 @@ class BtfContainer:
     Raises `FormatError` where the header or the records contradict their sizes.
     """
 
-    complete: ClassVar[Callable[[str], Type | None] | None] = None
-
     def __init__(self, data: bytes, bits: int = 64, base: BtfContainer | None = None, name: str = "vmlinux") -> None:
         self.name = name
         self.bits = bits
         self.base = base
+        self.complete: Callable[[str], Type | None] | None = None
+        """Finds the type that a forward declaration means, by its name, anywhere in the target."""
         if len(data) < HEADER.size:
             raise self._fail(f"a header has {HEADER.size} bytes, found {len(data)}")
         magic, version, _, size, type_at, type_size, string_at, string_size = HEADER.unpack_from(data)
@@ -64,12 +63,12 @@ class BtfContainer:
         words.frombytes(data[size + type_at : size + type_at + type_size])
         self._words = words
         self._strings = bytes(data[size + string_at : size + string_at + string_size])
-        self._first = base.end if base is not None else 1
-        self._string_base = base.string_end if base is not None else 0
+        self._first: int = base.end if base is not None else 1
+        self._string_base: int = base.string_end if base is not None else 0
         self._places = self._scan()
-        self.end = self._first + len(self._places)
+        self.end: int = self._first + len(self._places)
         """The number behind its last type."""
-        self.string_end = self._string_base + len(self._strings)
+        self.string_end: int = self._string_base + len(self._strings)
         self._types: dict[int, Type] = {}
         self._known: dict[tuple[str, tuple[int, ...]], int] = {}
         self._name_words: array[int] | None = None
@@ -298,7 +297,11 @@ class BtfContainer:
 def _encoding(word: int) -> Encoding:
     flags = word >> 24 & 0xF
     return Encoding(
-        signed=bool(flags & 1), char=bool(flags & 2), boolean=bool(flags & 4), offset=word >> 16 & 0xFF, bits=word & 0xFF
+        signed=bool(flags & 1),
+        char=bool(flags & 2),
+        boolean=bool(flags & 4),
+        offset=word >> 16 & 0xFF,
+        bits=word & 0xFF,
     )
 
 

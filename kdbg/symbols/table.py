@@ -79,7 +79,7 @@ class SymbolTable:
         """Name, value, size, info, other, section of an entry."""
         fields = self._form.unpack_from(self.entries, index * self._form.size)
         if self._bits == 32:
-            return fields  # type: ignore[return-value]
+            return fields
         name, info, other, section, value, size = fields
         return name, value, size, info, other, section
 
@@ -109,7 +109,7 @@ class SymbolTable:
 
     def _named(self, name: str) -> Iterator[int]:
         """Indexes of the entries with that name, ascending. Strings may share their tails."""
-        pattern, indexes, at = name.encode("latin-1", "replace") + b"\0", [], 0
+        pattern, indexes, at = name.encode("latin-1", "replace") + b"\0", list[int](), 0
         if name:
             while (at := self.strings.find(pattern, at)) >= 0:
                 indexes += self._with_name_at(at)
@@ -177,8 +177,8 @@ MOST_REMEMBERED = 1 << 16
 class Symbols:
     """The symbols of all modules of a kernel, and each module's own.
 
-    By name: globals go before locals, later modules before earlier ones. A name that is hidden so is found by its module,
-    and shown with it (``module`name``).
+    By name: globals go before locals, later modules before earlier ones. A name that is hidden so is found by its
+    module, and shown with it (``module`name``).
     """
 
     def __init__(self, tables: Sequence[SymbolTable]) -> None:
@@ -219,7 +219,7 @@ class Symbols:
         return found is not None and (found.module, found.index) == (symbol.module, symbol.index)
 
     def nearest(self, address: int, distance: int | None = None) -> tuple[Symbol, int] | None:
-        """The symbol that covers the address (with ``distance``: that lies at most so far below), and the offset in it."""
+        """The symbol that covers the address (with ``distance``: at most so far below), and the offset in it."""
         key = (address, distance)
         if key not in self._near:
             if len(self._near) > MOST_REMEMBERED:

@@ -1,9 +1,9 @@
 """Values: typed places in memory that are read like C.
 
-    thread.t_procp.p_user.u_comm.string()
-    cpus[0].cpu_thread
-    int(thread.t_procp)            # a pointer's number
-    thread.t_state                 # integers and enumerators come as int, floats as float
+thread.t_procp.p_user.u_comm.string()
+cpus[0].cpu_thread
+int(thread.t_procp)            # a pointer's number
+thread.t_state                 # integers and enumerators come as int, floats as float
 """
 
 from __future__ import annotations

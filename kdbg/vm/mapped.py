@@ -1,7 +1,7 @@
 """The kernel's address space as a native illumos dump's own map of translations gives it.
 
-The kernel wrote down which frame each of its addresses maps when it dumped itself; that map comes first. The page tables
-are in the dump too: for what the map leaves out (segkpm) and for scans (`AddressSpace.leaves`).
+The kernel wrote down which frame each of its addresses maps when it dumped itself; that map comes first. The page
+tables are in the dump too: for what the map leaves out (segkpm) and for scans (`AddressSpace.leaves`).
 """
 
 from __future__ import annotations

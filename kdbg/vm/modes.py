@@ -1,7 +1,7 @@
 """Paging modes as data: a table of levels each.
 
-Level 0 is the table whose entries are the smallest leaves (4K; arm64: the granule). Sources: Intel SDM volume 3, chapter 4
-(tables 4-2 to 4-20); AMD APM volume 2, chapter 5; Arm ARM, D8 (VMSAv8-64 translation tables).
+Level 0 is the table whose entries are the smallest leaves (4K; arm64: the granule). Sources: Intel SDM volume 3,
+chapter 4 (tables 4-2 to 4-20); AMD APM volume 2, chapter 5; Arm ARM, D8 (VMSAv8-64 translation tables).
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ _ARM64_NAMES = ("pte", "pmd", "pud", "pgd", "p4d")
 
 def arm64(granule: int, address_bits: int, upper_only: bool = True) -> PagingMode:
     """arm64's tables for a granule of so many address bits (12, 14 or 16) and addresses of so many (39 to 52)."""
-    step, levels = granule - 3, []
+    step, levels = granule - 3, list[Level]()
     shift = granule
     while shift < address_bits:
         bits = min(step, address_bits - shift)

@@ -17,14 +17,14 @@ CR4_PSE, CR4_PAE, CR4_LA57 = 1 << 4, 1 << 5, 1 << 12
 ADDRESS_BITS = (1 << 52) - 1
 
 PDPTE_RESERVED = 0x186
-"""Bits that must be 0 in a present PAE PDPTE: 1-2 and 7-8 (SDM table 4-8 has 5-6 too; emulators set bit 5, accessed)."""
+"""Bits that must be 0 in a present PAE PDPTE: 1-2 and 7-8 (SDM table 4-8: 5-6 too; emulators set 5, accessed)."""
 
 _GENERAL = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "rip", "r8", "r9", "r10", "r11", "r12", "r13",
             "r14", "r15", "fs_base", "gs_base", "gs_base_user")  # fmt: skip
 
 
 def space_of(image: Image, registers: Mapping[str, int], cr3: int) -> AddressSpace:
-    """The address space of page tables that a vCPU with these registers reaches by a cr3 value, as the register holds it."""
+    """The address space that a vCPU with these registers reaches by a cr3 value, as the register holds it."""
     if image.paravirtual:
         return _paravirtual_space(image, cr3)
     mode = paging_mode(image, registers, cr3)
@@ -34,8 +34,8 @@ def space_of(image: Image, registers: Mapping[str, int], cr3: int) -> AddressSpa
 def paging_mode(image: Image, registers: Mapping[str, int], cr3: int) -> PagingMode:
     """The paging mode of a fully virtualised or native vCPU.
 
-    EFER and the segment descriptors are not in a core: whether PAE tables have three or four levels is concluded from the
-    registers' width and from the tables themselves.
+    EFER and the segment descriptors are not in a core: whether PAE tables have three or four levels is concluded from
+    the registers' width and from the tables themselves.
     """
     if not registers.get("cr0", CR0_PAGING) & CR0_PAGING:
         return UNPAGED
@@ -81,7 +81,7 @@ def guest_bits(image: Image) -> int:
 # Linux kernels: where VMCOREINFO says that the kernel's own top page table lies
 
 START_KERNEL_MAP = 0xFFFFFFFF80000000
-"""__START_KERNEL_map of x86-64 (asm/page_64_types.h): the kernel image is mapped from here, phys_base from physical 0."""
+"""__START_KERNEL_map of x86-64 (asm/page_64_types.h): from here on the kernel image is mapped, phys_base behind 0."""
 PAGE_OFFSET_32 = 0xC0000000
 
 

@@ -1,7 +1,7 @@
 """From the bytes alone to a Solaris kernel's modules, symbols and types.
 
-debug_info lies at an address fixed by the platform and names the list of modules (modctl); each module's ``struct module``
-says where its symbols, strings and CTF lie. No file beside the dump is needed.
+debug_info lies at an address fixed by the platform and names the list of modules (modctl); each module's ``struct
+module`` says where its symbols, strings and CTF lie. No file beside the dump is needed.
 
 Source: <sys/debug_info.h>, <sys/modctl.h>, <sys/kobj.h>.
 """
@@ -192,7 +192,9 @@ class Bootstrap:
         entries_at, entries_size = self._table_of(module.facts)
         strings_at, strings_size = self._table_of(module.facts, "strhdr")
         if max(entries_size, strings_size) > MOST_SYMBOL_BYTES:
-            raise ReadError(entries_at, f"{max(entries_size, strings_size)} bytes are more than a module's symbols take")
+            raise ReadError(
+                entries_at, f"{max(entries_size, strings_size)} bytes are more than a module's symbols take"
+            )
         entries = self._memory.read(entries_at, entries_size)
         strings = self._memory.read(strings_at, strings_size)
         return SymbolTable(entries, strings, self._bits, module.name)
@@ -227,7 +229,7 @@ class Bootstrap:
         return container
 
     def confirm(self) -> None:
-        """Hold the form of struct module against CTF; where CTF differs it is right, and modules are read again by it."""
+        """Hold the form of struct module against CTF; where they differ CTF is right, and modules are read anew."""
         try:
             known = self.types.lookup("struct module")
             places = {name: (known.member(name).offset, known.member(name).type.size) for name in self._form.members}

@@ -112,7 +112,9 @@ class EarlyLayout:
     def decode(self, data: bytes) -> dict[str, int]:
         """All numbers in the structure, unsigned."""
         return {
-            name: int.from_bytes(data[at : at + size], "little") for name, (at, size) in self.members.items() if size <= 8
+            name: int.from_bytes(data[at : at + size], "little")
+            for name, (at, size) in self.members.items()
+            if size <= 8
         }
 
 

@@ -1,7 +1,7 @@
 """A Solaris or illumos kernel, found in the image: its variables, structures and records.
 
-What the kernel consists of is told by sibling modules, a topic each (threads, processes, stacks, kmem ...); this one gives
-them the words: `variable`, `load`, `at`, `symbol`.
+What the kernel consists of is told by sibling modules, a topic each (threads, processes, stacks, kmem ...); this one
+gives them the words: `variable`, `load`, `at`, `symbol`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ T = TypeVar("T")
 class Solaris:
     """The kernel of a dump."""
 
-    family = "solaris"
     family = "solaris"
     """Of the dcmds for it: the package in `kdbg.dcmds`."""
 
@@ -100,9 +99,8 @@ class Solaris:
             raise
         except Error as error:
             raise TypeNotFound(symbol.name, error.reason) from None
-        found: Type = (
-            container.type_of_function(symbol.index) if symbol.type == STT_FUNC else container.type_of_object(symbol.index)
-        )
+        of = container.type_of_function if symbol.type == STT_FUNC else container.type_of_object
+        found: Type = of(symbol.index)
         return found
 
     def symbol(self, name: str, module: str | None = None) -> Symbol:
@@ -169,7 +167,7 @@ class Solaris:
 
     @functools.cached_property
     def uname(self) -> dict[str, str]:
-        """struct utsname as text by member: sysname, nodename, release, version, machine; empty where it is unreadable."""
+        """Struct utsname as text by member: sysname, nodename, release, version, machine; empty if unreadable."""
         try:
             found = self.variable_value("utsname").load()
             return {name: found[name].string() for name in ("sysname", "nodename", "release", "version", "machine")}
