@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 
@@ -21,6 +21,17 @@ class Ranges:
 
     def __len__(self) -> int:
         return len(self._starts)
+
+    def hits(self, addresses: Sequence[int]) -> list[tuple[int, int]]:
+        """(number of the range, address) for all ranges that hold one of the sorted addresses, by number."""
+        if len(self) < len(addresses):
+            rows = zip(self._starts, self._ends, self._numbers, strict=True)
+            return sorted(
+                (number, address)
+                for start, end, number in rows
+                for address in addresses[bisect_left(addresses, start) : bisect_left(addresses, end)]
+            )
+        return sorted((number, address) for address in addresses for number in self.holding(address))
 
     def holding(self, address: int) -> Iterator[int]:
         """Numbers of the ranges that hold the address."""
@@ -39,6 +50,7 @@ class Search:
         self._found = [False] * len(self.addresses)
         self.everything = everything
         self._left = len(self.addresses)
+        self._wanted: tuple[int, list[int]] = (-1, [])
 
     @property
     def done(self) -> bool:
@@ -61,9 +73,12 @@ class Search:
         return True
 
     def wanted(self) -> list[int]:
-        """The addresses that are still looked for, each once."""
-        pairs = zip(self.addresses, self._found, strict=True)
-        return list(dict.fromkeys(address for address, found in pairs if self.everything or not found))
+        """The addresses that are still looked for, each once, sorted."""
+        if self._wanted[0] != self._left:
+            pairs = zip(self.addresses, self._found, strict=True)
+            found = list(dict.fromkeys(address for address, found in pairs if self.everything or not found))
+            self._wanted = self._left, found
+        return self._wanted[1]
 
     def unknown(self) -> list[int]:
         """The addresses that were never found."""

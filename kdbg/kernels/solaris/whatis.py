@@ -242,7 +242,7 @@ class Whereabouts:
 
     def _stacks(self) -> Iterator[Answer]:
         threads, ranges, stopped = self.known.threads()
-        for number, address in self._in(ranges):
+        for number, address in ranges.hits(self.search.wanted()):
             thread = threads[number // 2]
             if number % 2 == 0:
                 for one in self.search.take(address, 1):
@@ -253,10 +253,6 @@ class Whereabouts:
                 yield Whatis(one, "stack", thread.base, one - thread.base, thread=thread.address, part=place)
         if stopped is not None and not self.search.done:
             self.warn(stopped)
-
-    def _in(self, ranges: Ranges) -> list[tuple[int, int]]:
-        """(number of the range, address) for all wanted addresses, in the walk's order."""
-        return sorted((number, address) for address in self.search.wanted() for number in ranges.holding(address))
 
     def _place_in_stack(self, thread: _Thread, address: int) -> str:
         if thread.state == TS_FREE:
@@ -315,7 +311,7 @@ class Whereabouts:
         allocator = km.kmem(self.kernel)
         size = cache.slabsize - cache.maxcolor - (0 if cache.hashed else allocator.slab_size)
         slabs, ranges, stopped = self.known.slabs_of(cache, size)
-        hits = self._in(ranges)
+        hits = ranges.hits(self.search.wanted())
         if cache.chunksize and size // cache.chunksize > 2 and not hits:
             if stopped is not None:
                 self.warn(stopped)
@@ -392,7 +388,7 @@ class Whereabouts:
                 continue
             yield Progress(f"Searching vmem arena {arena.name}...")
             found, ranges, stopped = self.known.segments_of(arena.address)
-            for number, address in self._in(ranges):
+            for number, address in ranges.hits(self.search.wanted()):
                 segment = found[number]
                 state = "allocated" if segment.type == ALLOCATED else "free"
                 for one in self.search.take(address, 1):
