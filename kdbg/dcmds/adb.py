@@ -8,19 +8,34 @@ from kdbg.errors import CommandError, UsageError
 UNSUPPORTED = "operation not supported by target"
 
 
-@dcmd("$a", "a word on an old friend", plain_usage=True, words=None)
+@dcmd(
+    "$a", "a word on an old friend", plain_usage=True, words=None,
+    help="A greeting to people who come from adb.",
+    hint=False,
+    example="$a",
+)  # fmt: skip
 def algol(call: Call) -> None:
     """What is not here."""
     call.session.out.line("No algol 68 here" if call.session.adb else "No adb here")
 
 
-@dcmd("obey", "a word on another old friend", plain_usage=True, words=None)
+@dcmd(
+    "obey", "a word on another old friend", plain_usage=True, words=None,
+    help="A greeting to people who come from adb.",
+    hint=False,
+    example="::obey",
+)  # fmt: skip
 def obey(call: Call) -> None:
     """What is not here either."""
     call.session.out.line("CHAPTER 1" if call.session.adb else "No Language H here")
 
 
-@dcmd("$D", "show or set the debug options of the debugger itself: there are none", synopsis="[mode,...]", words=None)
+@dcmd(
+    "$D", "show or set the debug options of the debugger itself: there are none", synopsis="[mode,...]", words=None,
+    help="There are no debug options: the mode is always 0.",
+    hint=False,
+    example="$D",
+)  # fmt: skip
 def debug_mode(call: Call) -> None:
     """No option is known."""
     words = call.words
@@ -31,7 +46,12 @@ def debug_mode(call: Call) -> None:
     call.session.out.line("debugging mode = 0x0000")
 
 
-@dcmd("dem", "demangle names", plain_usage=True, synopsis="name ...", words=None)
+@dcmd(
+    "dem", "demangle names", plain_usage=True, synopsis="name ...", words=None,
+    help="Names of C++ are not taken apart: they come back as they are.",
+    hint=False,
+    example="::dem main",
+)  # fmt: skip
 def demangle(call: Call) -> None:
     """Names of C stay as they are."""
     if not call.words:
@@ -40,7 +60,12 @@ def demangle(call: Call) -> None:
         call.session.out.line(f"{name} == {name}")
 
 
-@dcmd("term", "show the type of the terminal", plain_usage=True, words=None)
+@dcmd(
+    "term", "show the type of the terminal", plain_usage=True, words=None,
+    help="The type of the terminal, from ::set -o term or the environment.",
+    hint=False,
+    example="::term",
+)  # fmt: skip
 def terminal(call: Call) -> None:
     """The type of the terminal."""
     import os
@@ -48,13 +73,23 @@ def terminal(call: Call) -> None:
     call.session.out.line(call.session.settings.terminal or os.environ.get("TERM", "<NULL>"))
 
 
-@dcmd("showrev", "show versions", address=NONE, synopsis="[-pv]",
-      options=[flag("p", "of patches"), flag("v", "of all objects")])  # fmt: skip
+@dcmd(
+    "showrev", "show versions", address=NONE, synopsis="[-pv]",
+      options=[flag("p", "of patches"), flag("v", "of all objects")],
+    help="Nothing is known of versions of objects in a file.",
+    hint=False,
+    example="::showrev",
+)  # fmt: skip
 def showrev(call: Call) -> None:
     """Versions of objects are not known."""
 
 
-@dcmd("xdata", "list what the target exports", address=NONE)
+@dcmd(
+    "xdata", "list what the target exports", address=NONE,
+    help="What a process exports to the debugger; for a program that does not run mostly empty.",
+    hint=False,
+    example="::xdata",
+)  # fmt: skip
 def external_data(call: Call) -> None:
     """What mdb's process target exports; other files export nothing."""
     if call.target.kind in ("object", "none"):

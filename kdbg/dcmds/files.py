@@ -11,7 +11,11 @@ from kdbg.lang.options import parse_options
 CHUNK = 65536
 
 
-@dcmd("cat", "show files", address=NONE, synopsis="[file ...]", words=None, example="::cat notes.txt")
+@dcmd(
+    "cat", "show files", address=NONE, synopsis="[file ...]", words=None, example="::cat notes.txt",
+    help="Shows files of this machine, not of the dump.",
+    hint=False,
+)  # fmt: skip
 def cat(call: Call) -> None:
     """Write the contents of files."""
     session = call.session
@@ -32,7 +36,15 @@ def cat(call: Call) -> None:
 _FLAGS = (flag("d", "stop logging"), flag("e", "log to the file, or go on with the last one"))
 
 
-@dcmd("log", "log the session to a file", address=NONE, synopsis="[-d | [-e] file]", words=None)
+@dcmd(
+    "log", "log the session to a file", address=NONE, synopsis="[-d | [-e] file]", words=None,
+    help=(
+        "Appends what is typed and what is answered to a file. -d stops that, -e goes on, nothing tells how "
+        "it stands."
+    ),
+    hint=False,
+    example="::log session.txt",
+)  # fmt: skip
 def log(call: Call) -> None:
     """Show, start or stop the log."""
     options, words = parse_options(call.session, _FLAGS, call.words)
@@ -86,7 +98,12 @@ def _start(call: Call, name: str | None) -> None:
     session.out.line(f'{session.program}: logging to "{"<NULL>" if name is None else name}"')
 
 
-@dcmd("$>", "log the session to a file, or stop", address=NONE, synopsis="[file]", words=None)
+@dcmd(
+    "$>", "log the session to a file, or stop", address=NONE, synopsis="[file]", words=None,
+    help="Begins to log to a file as ::log does; without a word it stops.",
+    hint=False,
+    example="$>session.txt",
+)  # fmt: skip
 def old_log(call: Call) -> None:
     """``::log`` with a file, ``::log -d`` without."""
     if not call.words:

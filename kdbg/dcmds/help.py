@@ -92,8 +92,13 @@ def walkers(call: Call) -> Iterator[Entry]:
     return _entries(call, "WALKERS")
 
 
-@dcmd("dmods", "list the groups of dcmds and walkers", address=NONE, synopsis="[-l] [mod]",
-      options=[flag("l", "with what is in each")], words=1)  # fmt: skip
+@dcmd(
+    "dmods", "list the groups of dcmds and walkers", address=NONE, synopsis="[-l] [mod]",
+    options=[flag("l", "with what is in each")], words=1,
+    help="Groups are named after what they are for: the language, dumps, a kernel.",
+    hint=False,
+    example="::dmods -l",
+)  # fmt: skip
 def dmods(call: Call) -> None:
     """The groups, one a line; with ``-l`` their dcmds and walkers below each."""
     wanted = str(call.words[0]) if call.words else None
@@ -112,8 +117,13 @@ def dmods(call: Call) -> None:
                 call.session.out.line(f"  {kind:<8}{name}")
 
 
-@dcmd("which,whence", "tell where a dcmd or walker comes from", plain_usage=True, synopsis="[-v] name ...",
-      options=[flag("v", "with what it does")], words=None, lenient=True)  # fmt: skip
+@dcmd(
+    "which,whence", "tell where a dcmd or walker comes from", plain_usage=True, synopsis="[-v] name ...",
+    options=[flag("v", "with what it does")], words=None, lenient=True,
+    help="Names the group that a dcmd or walker comes from.",
+    hint=False,
+    example="::which print",
+)  # fmt: skip
 def which(call: Call) -> None:
     """Where names come from."""
     for name in call.words:
@@ -144,7 +154,12 @@ def _which(call: Call, name: str) -> None:
         session.warn(f"{name} not found")
 
 
-@dcmd("help", "say what a dcmd does, or where to begin", address=NONE, synopsis="[cmd]", words=1)
+@dcmd(
+    "help", "say what a dcmd does, or where to begin", address=NONE, synopsis="[cmd]", words=1,
+    help="Without a word: how to begin. With the name of a dcmd or walker: what it does, its options, an example.",
+    hint=False,
+    example="::help print",
+)  # fmt: skip
 def help_(call: Call) -> None:
     """Help on a dcmd or walker, or the first words."""
     out = call.session.out
@@ -208,7 +223,12 @@ def _folded(prose: str) -> list[str]:
     return [line for paragraph in prose.split("\n\n") for line in [*textwrap.wrap(paragraph, 76), ""]][:-1]
 
 
-@dcmd("formats", "list the letters of format lists", address=NONE)
+@dcmd(
+    "formats", "list the letters of format lists", address=NONE,
+    help="Each letter stands for one item behind / \\ ? @ or =: what is read and how it is shown.",
+    hint=False,
+    example="::formats",
+)  # fmt: skip
 def formats(call: Call) -> None:
     """The letters with their sizes."""
     from kdbg.lang.formats_letters import LETTERS
@@ -218,7 +238,12 @@ def formats(call: Call) -> None:
         call.session.out.line(f"{letter.char} - {letter.help}{size}")
 
 
-@dcmd("version", "tell the version", plain_usage=True, words=None)
+@dcmd(
+    "version", "tell the version", plain_usage=True, words=None,
+    help="Tells which kdbg this is.",
+    hint=False,
+    example="::version",
+)  # fmt: skip
 def version(call: Call) -> None:
     """The version."""
     from kdbg import __version__
@@ -245,7 +270,12 @@ def load(call: Call) -> None:
     call.session.add_commands(declared(module, "dcmds"), declared(module, "walkers"), group=module.__name__)
 
 
-@dcmd("unload", "forget what ::load added", plain_usage=True, synopsis="module", words=None)
+@dcmd(
+    "unload", "forget what ::load added", plain_usage=True, synopsis="module", words=None,
+    help="Takes back what ::load has added.",
+    hint=False,
+    example="::unload mine",
+)  # fmt: skip
 def unload(call: Call) -> None:
     """Forget the dcmds and walkers of a loaded file."""
     words = call.words

@@ -12,7 +12,11 @@ from kdbg.lang.variables import bad_character
 from kdbg.records import Address
 
 
-@dcmd("echo", "write words", address=NONE, synopsis="args ...", words=None, example="::echo hello")
+@dcmd(
+    "echo", "write words", address=NONE, synopsis="args ...", words=None, example="::echo hello",
+    help="Writes its words with a blank behind each. A number is written as $[expression].",
+    hint=False,
+)  # fmt: skip
 def echo(call: Call) -> None:
     """Each word and a blank, then a newline."""
     out = call.session.out
@@ -38,14 +42,30 @@ def _prefixed(record: Address, view: View) -> str:
     return prefixed(record.address, view.session.radix)
 
 
-@dcmd("map", "show the value of an expression for each address", synopsis="expr", words=None, text=_number)
+@dcmd(
+    "map", "show the value of an expression for each address", synopsis="expr", words=None, text=_number,
+    help=(
+        "Runs a text of the language for each address, with dot set to it, and shows or passes on the value "
+        "that dot has then."
+    ),
+    hint=False,
+    example="::walk thread | ::map .+8",
+)  # fmt: skip
 def map_(call: Call) -> Iterator[Address]:
     """The value of dot after the expression."""
     _evaluate(call)
     yield Address(call.session.dot)
 
 
-@dcmd("grep", "pass on the addresses for which an expression is not 0", synopsis="expr", words=None, text=_number)
+@dcmd(
+    "grep", "pass on the addresses for which an expression is not 0", synopsis="expr", words=None, text=_number,
+    help=(
+        "Runs a text of the language for each address, with dot set to it, and shows or passes on the "
+        "addresses for which dot is not 0 then."
+    ),
+    hint=False,
+    example="::walk proc | ::grep '*.!=0'",
+)  # fmt: skip
 def grep(call: Call) -> Iterator[Address]:
     """The address, if the expression is not 0."""
     _evaluate(call)
@@ -53,7 +73,12 @@ def grep(call: Call) -> Iterator[Address]:
         yield Address(call.address)
 
 
-@dcmd("eval", "run a text of the language", plain_usage=True, synopsis="command", words=None)
+@dcmd(
+    "eval", "run a text of the language", plain_usage=True, synopsis="command", words=None,
+    help="Runs one word as text of the language; put it in quotes. In a pipe it runs once for each address.",
+    hint=False,
+    example="::walk thread | ::eval '.=K'",
+)  # fmt: skip
 def eval_(call: Call) -> None:
     """Run the text."""
     _evaluate(call)
@@ -97,7 +122,16 @@ def _limit(words: list[Word]) -> int:
     return int(text or "0")
 
 
-@dcmd("walk", "walk a data structure", synopsis="name [variable]", words=None, text=_prefixed)
+@dcmd(
+    "walk", "walk a data structure", synopsis="name [variable]", words=None, text=_prefixed,
+    help=(
+        "Visits the elements of a data structure and shows or passes on the address of each; from the given "
+        "address on where the walker can begin there. The variable, if one is named, follows the walk in the "
+        "commands to the right. ::walkers lists what can be walked."
+    ),
+    hint=False,
+    example="::walk proc | ::print proc_t p_user.u_comm",
+)  # fmt: skip
 def walk(call: Call) -> Iterator[Address]:
     """The addresses that a walker yields."""
     if not 1 <= len(call.words) <= 2 or any(not isinstance(word, str) for word in call.words):

@@ -55,7 +55,10 @@ ALIASES = {
 """Names of adb's macros and the commands that mdb runs for them (mdb_macalias.c)."""
 
 
-@dcmd("$<<", "read commands from a macro file", plain_usage=True, synopsis="macro-name", words=None, help=_HELP)
+@dcmd(
+    "$<<", "read commands from a macro file", plain_usage=True, synopsis="macro-name", words=None, help=_HELP,
+    example="$<<macros/thread",
+)  # fmt: skip
 def source(call: Call) -> None:
     """Run a macro file within the input at hand."""
     if len(call.words) != 1 or not isinstance(call.words[0], str):
@@ -72,7 +75,10 @@ def source(call: Call) -> None:
         found.close()
 
 
-@dcmd("$<", "read commands from a macro file instead", plain_usage=True, synopsis="macro-name", words=None, help=_HELP)
+@dcmd(
+    "$<", "read commands from a macro file instead", plain_usage=True, synopsis="macro-name", words=None, help=_HELP,
+    example="ffffff01d6f09c00$<thread",
+)  # fmt: skip
 def replace(call: Call) -> None:
     """Run a macro file in place of the one at hand; without a name, end that one."""
     session = call.session
@@ -135,7 +141,12 @@ def _print(call: Call, spelling: str) -> None:
         raise Abort("")
 
 
-@dcmd("$M", "list the macro names that stand for commands", address=NONE)
+@dcmd(
+    "$M", "list the macro names that stand for commands", address=NONE,
+    help="Names that $< understands although there is no file, because a command does the same.",
+    hint=False,
+    example="$M",
+)  # fmt: skip
 def aliases(call: Call) -> None:
     """List the names of adb's macros and what runs in their place."""
     out = call.session.out

@@ -31,6 +31,8 @@ class VariableValue:
     plain_usage=True,
     words=None,
     example="::quit",
+    help="Ends the session. The end of the input does, too.",
+    hint=False,
 )
 def quit_(call: Call) -> None:
     """Leave."""
@@ -57,6 +59,11 @@ def _assignment(record: VariableValue, view: View) -> str:
     ],
     text=_equation,
     example="::vars -n",
+    help=(
+        "Shows the variables with their values in the default radix. Those with names of one character belong "
+        "to the debugger."
+    ),
+    hint=False,
 )
 def vars_(call: Call) -> Iterator[VariableValue] | None:
     """The variables in the order of mdb's table."""
@@ -72,7 +79,12 @@ def vars_(call: Call) -> Iterator[VariableValue] | None:
     return None
 
 
-@dcmd("$v", "list the variables that are not 0", plain_usage=True, text=_equation)
+@dcmd(
+    "$v", "list the variables that are not 0", plain_usage=True, text=_equation,
+    help="Shows what ::vars -n shows: variables that hold something, in the default radix.",
+    hint=False,
+    example="$v",
+)  # fmt: skip
 def nonzero(call: Call) -> Iterator[VariableValue]:
     """The variables that are not 0."""
     for variable in call.session.variables:
@@ -80,7 +92,15 @@ def nonzero(call: Call) -> Iterator[VariableValue]:
             yield VariableValue(variable.name, variable.get())
 
 
-@dcmd(">", "assign to a variable", plain_usage=True, synopsis="variable-name", words=None)
+@dcmd(
+    ">", "assign to a variable", plain_usage=True, synopsis="variable-name", words=None,
+    help=(
+        "Keeps dot, or the value before it, in a variable; <name is its value later. A cast keeps the low "
+        "bytes only: /c/ 1, /s/ 2, /i/ 4, /l/ 8."
+    ),
+    hint=False,
+    example="cpu0_disp>here",
+)  # fmt: skip
 def assign(call: Call) -> None:
     """Give dot, or the address, to a variable; a cast keeps its low bytes only."""
     session = call.session
@@ -121,7 +141,15 @@ def _store(call: Call, variable: Variable, value: int) -> None:
         variable.set(value)
 
 
-@dcmd("typeset", "make or mark variables", plain_usage=True, synopsis="[+/-t] var ...", words=None, text=_equation)
+@dcmd(
+    "typeset", "make or mark variables", plain_usage=True, synopsis="[+/-t] var ...", words=None, text=_equation,
+    help=(
+        "Makes variables where there are none yet, with the value of the address if one is given. -t marks "
+        "them for ::vars -t, +t takes the mark back."
+    ),
+    hint=False,
+    example="::typeset -t mark",
+)  # fmt: skip
 def typeset(call: Call) -> Iterator[VariableValue] | None:
     """Make variables, of the value of the address or 0; ``-t`` marks, ``+t`` unmarks them."""
     words = list(call.words)
@@ -153,7 +181,12 @@ def _typeset_one(call: Call, name: str, tag: bool | None) -> None:
         variable.tagged = tag
 
 
-@dcmd("unset", "forget variables", plain_usage=True, synopsis="[name ...]", words=None)
+@dcmd(
+    "unset", "forget variables", plain_usage=True, synopsis="[name ...]", words=None,
+    help="Forgets variables. Those of the debugger itself cannot be forgotten.",
+    hint=False,
+    example="::unset mark",
+)  # fmt: skip
 def unset(call: Call) -> None:
     """Forget variables."""
     for number, name in enumerate(call.words, 1):
@@ -169,7 +202,14 @@ def unset(call: Call) -> None:
             call.session.variables.remove(variable.name)
 
 
-@dcmd("$d", "show or set the default radix", plain_usage=True, example="0t10$d")
+@dcmd(
+    "$d", "show or set the default radix", plain_usage=True, example="0t10$d",
+    help=(
+        "With an address between 2 and 16: numbers without a prefix are read, and shown by many commands, in "
+        "that base."
+    ),
+    hint=False,
+)  # fmt: skip
 def radix(call: Call) -> None:
     """Set the radix to the address, if one is given, and show it."""
     session = call.session
@@ -185,7 +225,15 @@ def distance_text(distance: int, base: int) -> str:
     return f"{digits(distance, base)} ({'absolute' if distance else 'smart'} mode)"
 
 
-@dcmd("$s", "show or set how far from a symbol an address may lie to be named by it", plain_usage=True)
+@dcmd(
+    "$s", "show or set how far from a symbol an address may lie to be named by it", plain_usage=True,
+    help=(
+        "With an address: names are used for addresses up to so far behind a symbol. 0: only within the size "
+        "of a symbol."
+    ),
+    hint=False,
+    example="100$s",
+)  # fmt: skip
 def symbol_distance(call: Call) -> None:
     """Set the distance to the address, if one is given, and show it."""
     session = call.session
@@ -194,7 +242,12 @@ def symbol_distance(call: Call) -> None:
     session.out.line(f"symbol matching distance = {distance_text(session.settings.distance, session.radix)}")
 
 
-@dcmd("$w", "show or set the width of a line", plain_usage=True)
+@dcmd(
+    "$w", "show or set the width of a line", plain_usage=True,
+    help="With an address: lists of formats begin a new line after so many columns.",
+    hint=False,
+    example="0t132$w",
+)  # fmt: skip
 def width(call: Call) -> None:
     """Set the columns of a line to the address, if one is given, and show them."""
     out = call.session.out
@@ -203,7 +256,12 @@ def width(call: Call) -> None:
     out.line(f"output page width = {out.columns}")
 
 
-@dcmd("$P", "set the prompt", plain_usage=True, synopsis="[prompt]", words=None)
+@dcmd(
+    "$P", "set the prompt", plain_usage=True, synopsis="[prompt]", words=None,
+    help="Sets what is shown before each line that is read; nothing without a word.",
+    hint=False,
+    example='$P "kdbg> "',
+)  # fmt: skip
 def prompt(call: Call) -> None:
     """Set the prompt, to nothing without a word."""
     if len(call.words) > 1 or any(not isinstance(word, str) for word in call.words):

@@ -35,6 +35,12 @@ _OPTIONS: tuple[Option, ...] = (
     synopsis="[-wF] [+/-o opt] [-s dist] [-I path] [-L path] [-P prompt]",
     words=None,
     example="::set -o autowrap",
+    help=(
+        "Shows all settings without options. -o and +o switch: pager, autowrap, repeatlast, adb and more, or "
+        "set limits of arrays: -o array_mem_limit=64. -s sets the distance of symbols, -P the prompt, -I and "
+        "-L the paths of macros and modules."
+    ),
+    hint=False,
 )
 def set_(call: Call) -> None:
     """Show the settings, or change them."""
@@ -172,7 +178,15 @@ def _list(out: Output, label: str, words: list[list[str]]) -> None:
         out.unindent_by(LABEL + 1)
 
 
-@dcmd("$W", "open the target's file for writing", plain_usage=True)
+@dcmd(
+    "$W", "open the target's file for writing", plain_usage=True,
+    help=(
+        "Opens files and programs again so that they can be written to with the letters v w W Z and ::write. "
+        "Dumps never are."
+    ),
+    hint=False,
+    example="$W",
+)  # fmt: skip
 def reopen(call: Call) -> None:
     """Open the file again for writing."""
     open_for_writing(call, True)

@@ -48,7 +48,12 @@ def _or_fail(call: Call, objects: bool) -> Iterator[Mapping | None]:
         raise CommandError(f"failed to iterate over {'objects' if objects else 'mappings'}: {error}") from None
 
 
-@dcmd("mappings,$m", "list the mappings, or the one of an address or name", synopsis="[name]", words=1, table=MAPPINGS)
+@dcmd(
+    "mappings,$m", "list the mappings, or the one of an address or name", synopsis="[name]", words=1, table=MAPPINGS,
+    help="Lists base, limit, size and name of what is mapped; with an address or a name that one only.",
+    hint=False,
+    example="::mappings",
+)  # fmt: skip
 def mappings(call: Call) -> Iterator[Mapping | None]:
     """What is mapped where."""
     if call.words and call.explicit:
@@ -91,7 +96,11 @@ def objects(call: Call) -> Iterator[Mapping | None] | None:
     return None
 
 
-@dcmd("status", "say what is looked at", plain_usage=True, words=None, example="::status")
+@dcmd(
+    "status", "say what is looked at", plain_usage=True, words=None, example="::status",
+    help="Tells the kind of file, its name, and its architecture where it has one.",
+    hint=False,
+)  # fmt: skip
 def status(call: Call) -> None:
     """What is looked at."""
     target, out = call.target, call.session.out
@@ -104,7 +113,12 @@ def status(call: Call) -> None:
         out.line("status: idle")
 
 
-@dcmd("$?", "say what is looked at, and show the registers", plain_usage=True, words=None)
+@dcmd(
+    "$?", "say what is looked at, and show the registers", plain_usage=True, words=None,
+    help="What ::status says of a process, and its registers: a file at rest has none that matter.",
+    hint=False,
+    example="$?",
+)  # fmt: skip
 def status_and_registers(call: Call) -> None:
     """That there is no process, and the registers of none."""
     if call.target.kind == "object":
@@ -112,7 +126,12 @@ def status_and_registers(call: Call) -> None:
     registers(call)
 
 
-@dcmd("regs,$r", "show the registers", plain_usage=True, words=None)
+@dcmd(
+    "regs,$r", "show the registers", plain_usage=True, words=None,
+    help="A program that does not run has registers of 0.",
+    hint=False,
+    example="$r",
+)  # fmt: skip
 def registers(call: Call) -> None:
     """The registers of a program that does not run: zeros."""
     if call.target.kind != "object":
@@ -120,7 +139,12 @@ def registers(call: Call) -> None:
     call.session.out.write(_NO_REGISTERS)
 
 
-@dcmd("fpregs,$x", "show the floating point registers", plain_usage=True, words=None)
+@dcmd(
+    "fpregs,$x", "show the floating point registers", plain_usage=True, words=None,
+    help="A program that does not run has registers of 0.",
+    hint=False,
+    example="$x",
+)  # fmt: skip
 def floating_registers(call: Call) -> None:
     """The floating point registers of a program that does not run."""
     if call.target.kind != "object":
@@ -187,7 +211,12 @@ def whatis(call: Call) -> Iterator[Place]:
     yield Place(call.address, "unknown")
 
 
-@dcmd("vtop", "translate a virtual address", synopsis="[-a as]", options=[number("a", "as", "address space")])
+@dcmd(
+    "vtop", "translate a virtual address", synopsis="[-a as]", options=[number("a", "as", "address space")],
+    help="Files have no physical addresses: this fails.",
+    hint=False,
+    example="1000::vtop",
+)  # fmt: skip
 def vtop(call: Call) -> None:
     """Fail: files have no physical addresses."""
     raise CommandError(f"failed to get physical mapping: {UNSUPPORTED}")
