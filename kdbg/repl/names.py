@@ -58,13 +58,19 @@ class NameIndex:
         """Names that one may have meant, the nearest first: one slip away, or two behind the same three letters."""
         found = {one: 1 for one in _slips(name) if one in self}
         if len(name) >= 4:
+            letters = set(name)
             first, end = self.range(name[:3])
             for candidate in self.names[first : min(end, first + NEAR)]:
-                if candidate not in found and candidate != name and abs(len(candidate) - len(name)) <= 2:
+                if abs(len(candidate) - len(name)) > 2 or len(letters.symmetric_difference(candidate)) > 4:
+                    continue  # cheaper to see than to count
+                if candidate not in found and candidate != name:
                     distance = slips(name, candidate)
                     if distance <= 2:
                         found[candidate] = distance
-        return sorted(found, key=lambda one: (found[one], abs(len(one) - len(name)), one))[:limit]
+        spelling = sorted(name)
+        # of equals those first that have the same letters: fingers are faster than one another
+        order = sorted(found, key=lambda one: (found[one], sorted(one) != spelling, abs(len(one) - len(name)), one))
+        return order[:limit]
 
 
 def _slips(name: str) -> Iterator[str]:
@@ -98,7 +104,7 @@ def slips(one: str, other: str, most: int = 2) -> int:
         if min(after) > most:
             return most + 1
         before, row = row, after
-    return row[-1]
+    return min(row[-1], most + 1)
 
 
 def plain(name: str) -> bool:

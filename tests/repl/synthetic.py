@@ -11,7 +11,7 @@ from kdbg.symbols.table import Symbol
 from kdbg.target import Target
 
 SYMBOLS, TYPES = 150_000, 20_000
-_PARTS = ("vm", "page", "kmem", "cache", "alloc", "free", "thread", "lock", "proc", "dev", "ip", "tcp", "udp", "zfs", "spa")
+_PARTS = ("vm", "page", "kmem", "cache", "alloc", "free", "thread", "proc", "ip", "tcp", "udp", "zfs", "spa")
 
 
 class _Loader:
