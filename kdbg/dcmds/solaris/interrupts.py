@@ -10,6 +10,7 @@ from kdbg.dcmds.registry import OPTIONAL, Call, Table, View, dcmd, flag
 from kdbg.errors import CommandError
 from kdbg.kernels.solaris.eventchannels import EventChannel, EventChannels
 from kdbg.kernels.solaris.interrupts import Interrupt, InterruptError, SoftInterrupt, apic_interrupts, soft_interrupts
+from kdbg.kernels.solaris.psm import apix_interrupts, uppc_interrupts, uses_apix, uses_uppc
 
 if TYPE_CHECKING:
     from kdbg.kernels.solaris.kernel import Solaris
@@ -111,13 +112,62 @@ class InterruptTable(Table):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ApixTable(InterruptTable):
+    """The columns where each CPU has vectors of its own."""
+
+    def heading(self, view: View) -> str:
+        """The headings."""
+        if self.short:
+            return InterruptTable.heading(self, view)
+        title = "Driver Name(s) " if self.drivers else "ISR "
+        return f"CPU/Vect  IRQ IPL Bus    Trg Type   Share APIC/INT# {title}"
+
+    def row(self, record: Interrupt, view: View) -> str:
+        """A handler."""
+        names = ", ".join(record.drivers if self.drivers else record.handlers)
+        if self.short:
+            return f"{record.cpu:<4}{names}"
+        irq = "-" if record.irq is None else str(record.irq)
+        trigger = "Lvl" if record.level_triggered else "Edg"
+        line = record.line if record.line != "-" else "-    "
+        return (
+            f"{f'{record.cpu}/0x{record.vector:x}':<9} {irq:<3} {record.ipl:<3} {record.bus:<6} {trigger:<3} "
+            f"{record.type:<6} {record.share:<3}   {line:<9} {names}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UppcTable(InterruptTable):
+    """The columns for the old controllers."""
+
+    def heading(self, view: View) -> str:
+        """The headings."""
+        start = "CPU " if self.short else "IRQ  Vector IPL(lo/hi) Bus Share "
+        return start + _handler_title(self.drivers)
+
+    def row(self, record: Interrupt, view: View) -> str:
+        """A line of the controllers."""
+        names = ", ".join(record.drivers if self.drivers else record.handlers)
+        if self.short:
+            return f"cpu0\t{names}"
+        return (
+            f"{record.irq:<3}   0x{record.vector:2x}   {record.low_ipl:>4}/{record.ipl:<2}   {record.bus:<4} "
+            f"{record.share:<3}  {names}"
+        )
+
+
 def _has_channels(call: Call) -> bool:
     return bool(call.kernel.has_symbol("evtchn_to_irq"))
 
 
 def _interrupt_table(call: Call) -> Table:
-    options = call.options
-    return InterruptTable(drivers=bool(options.d), short=bool(options.i), channels=_has_channels(call))
+    drivers, short = bool(call.options.d), bool(call.options.i)
+    if _has_channels(call):
+        return InterruptTable(drivers=drivers, short=short, channels=True)
+    if uses_uppc(call.kernel):
+        return UppcTable(drivers=drivers, short=short)
+    return (ApixTable if uses_apix(call.kernel) else InterruptTable)(drivers=drivers, short=short)
 
 
 @dcmd("interrupts", "show the table of interrupts", address=OPTIONAL, synopsis="[-di]",
@@ -132,11 +182,18 @@ def interrupts(call: Call) -> Iterator[Interrupt | None]:
             yield None
             yield from channels.interrupts()
         else:
-            found = apic_interrupts(call.kernel)
+            found = _platform_interrupts(call.kernel)
             yield None
             yield from found
     except InterruptError as error:
         raise CommandError(str(error)) from None
+
+
+def _platform_interrupts(kernel: Solaris) -> Iterator[Interrupt]:
+    """The interrupts of the platform module that is at work."""
+    if uses_uppc(kernel):
+        return uppc_interrupts(kernel)
+    return apix_interrupts(kernel) if uses_apix(kernel) else apic_interrupts(kernel)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,8 @@ class Handler:
 class Interrupt:
     """A line of an interrupt table."""
 
-    irq: int
+    irq: int | None
+    """None for messages, and for interrupts between CPUs where each CPU has vectors of its own."""
     type: str
     ipl: int
     cpu: str
@@ -59,7 +60,9 @@ class Interrupt:
     """Number of the event channel, "T" for the timer, "I" for interrupts between CPUs, "D" for a device."""
     share: int | None = None
     line: str = ""
-    """``0xIOAPIC/0xLINE``."""
+    """``0xIOAPIC/0xLINE``; "-" where there is none."""
+    low_ipl: int | None = None
+    """The lowest priority among its handlers, where that is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,13 +247,14 @@ def _apic_handlers(kernel: Solaris, found: Value, first: int) -> Names:
     if int(found.airq_dip):
         return names([vectors.handler(one) for one in vectors.chain(first)[:share]])
     if found.airq_mps_intr_index == RESERVE_INDEX and not share:
-        name = "pir_ipi" if found.airq_vector == _pir_vector(kernel) else "poke_cpu"
+        name = "pir_ipi" if found.airq_vector == pir_vector(kernel) else "poke_cpu"
         return (name,), (name,)
     functions = tuple(kernel.part(Threads).label(one["function"]) for one in vectors.chain(first)[:1])
     return functions, functions
 
 
-def _pir_vector(kernel: Solaris) -> int:
+def pir_vector(kernel: Solaris) -> int:
+    """The vector by which posted interrupts are notified; -1 where the kernel has none."""
     try:
         return int(kernel.variable("apic_pir_vect"))
     except (Error, TypeError):
