@@ -22,6 +22,7 @@ DCMDS: Mapping[str, tuple[str, ...]] = {
     "kdbg.dcmds.solaris.modules": ("modinfo", "modctl", "objects"),
     "kdbg.dcmds.solaris.whatis": ("whatis",),
     "kdbg.dcmds.solaris.allocations": ("bufctl", "vmem_seg"),
+    "kdbg.dcmds.solaris.typegraph": ("typegraph", "whattype", "istype", "notype"),
 }
 """Module -> names of the dcmds in it."""
 
