@@ -171,10 +171,13 @@ class Cpus:
         if not runnable or not with_threads:
             return runnable, ()
         layout = Layout(self.kernel.type("dispq_t"), {"first": "dq_first"})
-        threads, found, start = self.kernel.part(Threads), [], int(queues.disp_q)
+        threads, found, start, seen = self.kernel.part(Threads), [], int(queues.disp_q), set[int]()
         for priority in range(min(count, MOST_PRIORITIES) - 1, -1, -1):
             first = layout.read(self.kernel.memory.read, start + priority * layout.size)["first"]
             for address, thread in follow(first, threads.load, "link"):
+                if address in seen:
+                    break
+                seen.add(address)
                 command = threads.process_facts(thread["process"])[1] or "?"
                 found.append(Queued(address, thread["priority"], command))
         return runnable, tuple(found)

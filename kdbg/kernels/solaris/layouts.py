@@ -20,6 +20,8 @@ from kdbg.errors import TypeNotFound
 from kdbg.symbols.model import Encoding, Kind, Type
 
 _PART = re.compile(r"([A-Za-z_]\w*)|\[(\d+)\]")
+MOST_BYTES = 1 << 20
+"""A larger structure is taken for damage of the types."""
 _INTEGERS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
@@ -45,6 +47,8 @@ class Layout:
         """
         self.type = of
         self.size = of.size
+        if not 0 < self.size <= MOST_BYTES:
+            raise TypeNotFound(of.spelling, f"a structure of {self.size} bytes")
         self._absent: dict[str, Any] = {}
         fields: list[_Field] = []
         for name, path in members.items():

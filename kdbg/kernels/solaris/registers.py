@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 PANICBUF_VERSIONS = (1, 2)
 PANICBUF_SIZE = 8192
-NAME_BYTES = 16
-"""Of a register's name in panic_nv_t, before its 64-bit value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +33,7 @@ def panic(kernel: Solaris) -> Panic | None:
     try:
         address = kernel.symbol("panicbuf").address
         layout = Layout(kernel.type("panic_data_t"), {"version": "pd_version", "message": "pd_msgoff"})
+        pair = Layout(kernel.type("panic_nv_t"), {"name": "pnv_name", "value": "pnv_value"})
         start = kernel.type("panic_data_t").member("pd_nvdata").offset
         data = kernel.memory.read(address, PANICBUF_SIZE)
     except Error:
@@ -42,12 +41,10 @@ def panic(kernel: Solaris) -> Panic | None:
     told = layout.unpack(data)
     if told["version"] not in PANICBUF_VERSIONS or not start <= told["message"] < len(data):
         return None
-    step, registers = NAME_BYTES + 8, []
-    for at in range(start, told["message"] - step + 1, step):
-        name = data[at : at + NAME_BYTES].partition(b"\0")[0].decode("latin-1")
-        registers.append((name, int.from_bytes(data[at + NAME_BYTES : at + step], "little")))
+    found = [pair.unpack(data[at : at + pair.size]) for at in range(start, told["message"] - pair.size + 1, pair.size)]
+    registers = tuple((str(one["name"]), int(one["value"])) for one in found)
     message = data[told["message"] :].partition(b"\0")[0].decode("latin-1")
-    return Panic(message, tuple(registers))
+    return Panic(message, registers)
 
 
 _COMMON = ("ds", "es", "fs", "gs", "cs", "ss", "trapno", "err", "savfp", "savpc")

@@ -292,11 +292,14 @@ def sleep_queue_of(channel: int, count: int) -> int:
 
 def wait_channels(kernel: Solaris) -> Iterator[int]:
     """The channels on which threads sleep: each once, queue by queue. Raises `BrokenListError`."""
+    threads, channels = set[int](), set[int]()
     for first in _sleep_queues(kernel):
-        seen = set[int]()
-        for _, found in _sleepers(kernel, first):
-            if found["wait_channel"] not in seen:
-                seen.add(found["wait_channel"])
+        for address, found in _sleepers(kernel, first):
+            if address in threads:
+                break
+            threads.add(address)
+            if found["wait_channel"] not in channels:
+                channels.add(found["wait_channel"])
                 yield found["wait_channel"]
 
 

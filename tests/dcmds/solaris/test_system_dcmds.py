@@ -113,9 +113,9 @@ def test_vectors_of_each_cpu_in_the_columns_of_apix() -> None:
     from kdbg.kernels.solaris.interrupts import Interrupt
 
     view: Any = None
-    fixed = Interrupt(9, "Fixed", 9, "0", "PCI", True, ("acpi_wrapper_isr",), ("acpi_wrapper_isr",), 0x20, None, 1, "0x0/0x9")
+    fixed = Interrupt(9, "Fixed", 9, "0", "PCI", True, ("acpi_isr",), ("acpi_isr",), 0x20, None, 1, "0x0/0x9")
     message = Interrupt(None, "MSI", 6, "1", "PCI", False, ("e1000g_intr",), ("e1000g#0",), 0x61, None, 1, "-")
     table = ApixTable(drivers=True)
     assert table.heading(view) == "CPU/Vect  IRQ IPL Bus    Trg Type   Share APIC/INT# Driver Name(s) "
-    assert table.row(fixed, view) == "0/0x20    9   9   PCI    Lvl Fixed  1     0x0/0x9   acpi_wrapper_isr"
+    assert table.row(fixed, view) == "0/0x20    9   9   PCI    Lvl Fixed  1     0x0/0x9   acpi_isr"
     assert table.row(message, view) == "1/0x61    -   6   PCI    Edg MSI    1     -         e1000g#0"
