@@ -15,6 +15,8 @@ from typing import Any, Protocol
 from kdbg.errors import ReadError, TypeNotFound
 from kdbg.symbols.model import Encoding, Kind, Member, Type
 
+MOST_LOADED = 64 << 20
+"""Bytes that a structure or table may have; a larger one is taken for damage of the types."""
 MOST_STRING = 4096
 """Bytes after which a string without an end is cut."""
 
@@ -81,7 +83,9 @@ class Value:
         target = self.dereference() if self.is_pointer else self
         if target._data is not None:
             return target
-        return Value(self._memory, target.type, target.place, self._memory.read(target.place, target.type.size))
+        if (size := target.type.size) > MOST_LOADED:
+            raise ReadError(target.place, f"{target.type.spelling} of {size} bytes is more than can be read")
+        return Value(self._memory, target.type, target.place, self._memory.read(target.place, size))
 
     def dereference(self) -> Value:
         """What the pointer points to."""

@@ -1,7 +1,8 @@
 """Chosen members of a structure, read at once: what makes ten thousand threads fast.
 
-A `Layout` knows where the members named in it lie in this kernel's own structure (its types tell) and takes them all out
-of the structure's bytes with one `struct.Struct`. Members that a kernel may lack are marked with ``?``; they come as None.
+A `Layout` knows where the members named in it lie in this kernel's own structure (its types tell) and takes them all
+out of the structure's bytes with one `struct.Struct`. Members that a kernel may lack are marked with ``?``; they come
+as None.
 
     THREAD = {"state": "t_state", "pc": "t_pcb.val[0]", "name": "t_name?"}
     layout = Layout(kernel.type("kthread_t"), THREAD)
