@@ -6,7 +6,7 @@ that needs the process says that there is none. With ``-f`` it has a raw file ta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
 from kdbg.errors import ReadError, SymbolNotFound, TypeNotFound
@@ -37,9 +37,11 @@ class NoProcess(Target):
             return private
         raise SymbolNotFound(name, NO_PROCESS)
 
-    def nearest(self, address: int, distance: int | None = None) -> tuple[Symbol, int]:
-        """Fail: there are no symbols."""
-        raise SymbolNotFound(f"{address:x}", "no symbol corresponds to address")
+    def listed(self, module: str | None = None, dynamic: bool = False) -> Iterator[tuple[str, Symbol]]:
+        """No symbols. Raises `SymbolNotFound` where all objects are asked for: nobody knows which there are."""
+        if module is None:
+            raise SymbolNotFound("", NO_PROCESS)
+        return iter(())
 
     def type(self, name: str) -> NoReturn:
         """Fail: there are no types."""

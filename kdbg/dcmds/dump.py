@@ -16,6 +16,9 @@ PARAGRAPH = 16
 GROUP = 4
 LARGEST_WIDTH, LARGEST_GROUP = 0x10, 0x100
 
+Pieces = list[str]
+"""A line in the pieces that stay together where lines are broken."""
+
 _SHOWN = "".join(chr(b) if 32 <= b < 127 else "." for b in range(256))
 
 
@@ -31,28 +34,28 @@ class Layout:
     text: bool
     reversed: bool
 
-    def columns(self, cells: Callable[[int], str]) -> str:
+    def columns(self, cells: Callable[[int], str]) -> Pieces:
         """Cells of two columns, with blanks before each group."""
-        parts = []
+        pieces = []
         for at in range(self.width):
             if at % self.group == 0:
-                parts.append("  " if self.group == 1 and at and at % 8 == 0 else " ")
-            parts.append(cells(at))
-        return "".join(parts)
+                pieces.append("  " if self.group == 1 and at and at % 8 == 0 else " ")
+            pieces.append(cells(at))
+        return pieces
 
-    def heading(self, offset: int, marked: bool) -> str:
+    def heading(self, offset: int, marked: bool) -> Pieces:
         """The heading; the byte at ``offset`` is marked, or the labels begin with its number."""
         labels = [f"{at & 15:x}" if marked else f"{at + offset & 15:x}" for at in range(self.width)]
 
         def cell(at: int) -> str:
             return "\\/" if marked and at == offset else f" {labels[at]}"
 
-        line = f"{'':{self.pad}}  {self.columns(cell)}"
+        pieces = [" " * self.pad, "  ", *self.columns(cell)]
         if self.text:
-            line += "  " + "".join("v" if marked and at == offset else labels[at] for at in range(self.width))
-        return line
+            pieces += ["  ", *("v" if marked and at == offset else labels[at] for at in range(self.width))]
+        return pieces
 
-    def row(self, address: int, data: bytearray, left: int, right: int) -> str:
+    def row(self, address: int, data: bytearray, left: int, right: int) -> Pieces:
         """A row; ``left`` and ``right`` bytes at its ends are blank."""
         last = self.width - right
 
@@ -62,11 +65,11 @@ class Layout:
             place = self.group * (at // self.group + 1) - at % self.group - 1 if self.reversed else at
             return f"{data[place]:02x}"
 
-        line = f"{address:0{self.pad}x}: {self.columns(cell)}"
+        pieces = [f"{address:0{self.pad}x}", ": ", *self.columns(cell)]
         if self.text:
             shown = "".join(_SHOWN[data[at]] if left <= at < last else " " for at in range(self.width))
-            line += f"  {shown}"
-        return line
+            pieces += ["  ", shown]
+        return pieces
 
 
 @dcmd(
@@ -103,7 +106,14 @@ def dump(call: Call) -> Iterator[Text]:
     if session.count > 1 and length:
         raise UsageError("")
     space = Space.OBJECT if options.f else Space.PHYSICAL if options.p or call.target.idle else Space.VIRTUAL
-    yield from _Dump(call, space, length or session.count, width * PARAGRAPH, group).rows()
+    out = session.out
+    for pieces in _Dump(call, space, length or session.count, width * PARAGRAPH, group).rows():
+        if out.wrapping:
+            for piece in pieces:
+                out.field(piece)
+            out.newline()
+        else:
+            yield Text("".join(pieces))
     if call.loop:
         raise Abort("")
 
@@ -137,14 +147,14 @@ class _Dump:
             last += address
         return (last.bit_length() + 3) // 4
 
-    def rows(self) -> Iterator[Text]:
+    def rows(self) -> Iterator[Pieces]:
         """Heading and rows. Raises `Abort` where a read fails before all that was asked for is shown."""
         options, layout = self._call.options, self.layout
         left = 0 if options.r else self.start % PARAGRAPH
         offset = left if self.aligned else 0
         address, length = self.start - offset, self.length + offset
         if not options.e:
-            yield Text(layout.heading(left, self.aligned))
+            yield layout.heading(left, self.aligned)
         if not (self.trimmed and self.aligned):
             left = 0
         right = at = 0
@@ -169,10 +179,10 @@ class _Dump:
             row = bytes(buffer[: layout.width])
             if options.s and previous is not None and row == previous:
                 if not skipped:
-                    yield Text("*")
+                    yield ["*"]
                 skipped = True
             else:
-                yield Text(layout.row(at if options.r else address + at, buffer, left, right))
+                yield layout.row(at if options.r else address + at, buffer, left, right)
                 skipped = False
             previous = row if not left and not cut and at + layout.width < length else None
             turn, left, at = 1 - turn, 0, at + layout.width

@@ -31,7 +31,7 @@ _MASKS = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF, 8: (1 << 64) - 1}
 REX_W, REX_R, REX_X, REX_B = 8, 4, 2, 1
 
 
-class Invalid(Exception):  # noqa: N818
+class Invalid(Exception):
     """Bytes that are no instruction; as many as were looked at are passed over."""
 
 
