@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kdbg.errors import CommandError, ReadError, SymbolNotFound
-from kdbg.lang.formats_letters import LETTERS, Letter
+from kdbg.lang.formats_letters import LETTERS, NARROW, Letter
 from kdbg.lang.formats_numbers import MASK, bit_chart, carets, escaped
 from kdbg.lang.lexer import Char
 from kdbg.target import Space
@@ -207,6 +207,8 @@ def _walk(run: Run, items: Sequence[Item], address: int) -> int:
 def run_letter(run: Run, char: str, address: int, count: int) -> int:
     """Do one letter ``count`` times from an address; return the address behind it."""
     letter = LETTERS.get(char)
+    if char in NARROW and run.session.target.bits == 32:
+        letter = NARROW[char]
     action = _ACTIONS.get(letter.kind) if letter is not None else None
     if letter is None or action is None:
         run.session.warn(f"invalid format character -- '{char}'")

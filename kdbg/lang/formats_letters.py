@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kdbg.lang.formats_numbers import calendar, digits, double, prefixed, signed, single
+from kdbg.lang.formats_numbers import calendar, digits, double, signed, single
 
 if TYPE_CHECKING:
     from kdbg.lang.session import Session
@@ -168,6 +168,9 @@ LETTERS: dict[str, Letter] = {letter.char: letter for letter in _rows()}
 """Every letter, in the order of the character set."""
 
 
-def address_text(address: int) -> str:
-    """An address as labels show it where there are no names: ``0x10``, ``9``."""
-    return prefixed(address, 16)
+NARROW: dict[str, Letter] = {
+    "K": replace(LETTERS["K"], size=4, grows=False, leaks=True),
+    "P": replace(LETTERS["P"], size=4),
+    "p": replace(LETTERS["p"], size=4),
+}
+"""The letters that show pointers, where pointers have 32 bits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -83,10 +84,21 @@ def _search(session: Session, space: Space, address: int, size: int, value: int,
         whole = len(data) // size * size
         if not whole:
             return _step(session, space, address, size, value, mask)
-        for at in range(0, whole, size):
-            if int.from_bytes(data[at : at + size], "little") & mask == value:
-                return address + at & MASK, True
+        at = _place(data[:whole], size, value, mask)
+        if at >= 0:
+            return address + at & MASK, True
         address = address + whole & MASK
+
+
+def _place(data: bytes, size: int, value: int, mask: int) -> int:
+    """Offset of the first number of ``size`` bytes that is the value under the mask, or -1."""
+    if mask == (1 << 8 * size) - 1:
+        pattern, at = value.to_bytes(size, "little"), 0
+        while (at := data.find(pattern, at)) >= 0 and at % size:
+            at += 1
+        return at
+    numbers = struct.iter_unpack({2: "<H", 4: "<I", 8: "<Q"}[size], data)
+    return next((index * size for index, (number,) in enumerate(numbers) if number & mask == value), -1)
 
 
 def _step(session: Session, space: Space, address: int, size: int, value: int, mask: int) -> tuple[int, bool]:

@@ -228,3 +228,17 @@ def test_a_typed_write_wants_a_type(target):
         "kdbg: no CTF data found at this address\n"
         "kdbg: failed to write 1 at address 0x0: operation not supported by target\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [("0/l 201", ""), ("0/l 302", "2\n"), ("0/l 2 ff", "2\n"), ("1/l 201", "1\n"), ("0/L 201 ffff0000", "")],
+)
+def test_a_search_steps_by_the_size(tmp_path, command, answer):
+    assert run(raw(tmp_path, bytes([0, 1, 2, 3, 2, 1])), command) == answer
+
+
+def test_pointers_of_a_32_bit_program_have_four_bytes(tmp_path):
+    program = Program(bits=32).open(tmp_path)
+    assert run(program, "table+4/KK") == f"{'prog`table+4:':16}7060504         b0a0908         \n"
+    assert run(program, "table+4/p") == f"{'prog`table+4:':16}{'0x7060504':19}\n"
