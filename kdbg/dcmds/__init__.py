@@ -195,7 +195,7 @@ def found_names(session: Session, attribute: str) -> set[str]:
 def group_of(found: Dcmd | Walker) -> str:
     """The group that a dcmd or walker belongs to: as declared, else the package it comes from."""
     if found.module:
-        return found.module
+        return "kdbg" if found.module == "mdb" else found.module
     _, _, path = found.run.__module__.partition("kdbg.dcmds.")
     package, dot, _ = path.partition(".")
     return package if dot else "kdbg"

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 
 def run_shell(session: Session, text: str) -> None:
-    """Run a command of the shell. Raises `ParseError` where that is not allowed."""
-    _prepare(session)
+    """Run a command of the shell, or say why not."""
+    try:
+        _prepare(session)
+    except ParseError as error:
+        session.complain(error)
+        return
     os.waitpid(_spawn(text), 0)
 
 
