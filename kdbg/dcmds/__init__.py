@@ -93,6 +93,9 @@ def tables(target: Target, attribute: str) -> Iterator[Table]:
         package = _kernel_package(target)
         if package is not None:
             table: Table = getattr(package, attribute, {})
+            absent: frozenset[str] = package.absent(target) if hasattr(package, "absent") else frozenset()
+            if absent:
+                table = {path: tuple(name for name in names if name not in absent) for path, names in table.items()}
             yield _essential(table) if target.without_commands else table
         elif attribute == "DCMDS":
             yield MACHINE

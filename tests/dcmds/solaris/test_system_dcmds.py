@@ -65,6 +65,10 @@ def test_event_channels(say: Any, sample: Callable[[str], Any]) -> None:
     assert say(sample("domu-panic.core"), "1234::evtchns") == "kdbg: Invalid event channel 4660.\n"
 
 
+def test_a_kernel_without_event_channels_has_no_such_command(say: Any, sample: Callable[[str], Any]) -> None:
+    assert say(sample("hvm.core"), "::evtchns") == "kdbg: invalid command '::evtchns': unknown dcmd name\n"
+
+
 def test_interrupts_of_a_domain_and_of_the_apic(say: Any, sample: Callable[[str], Any]) -> None:
     assert say(sample("domu-sxc16.core"), "::interrupts").splitlines()[:3] == [
         "IRQ  Vect Evtchn IPL Bus    Trg Type   CPU Share APIC/INT# ISR(s) ",
