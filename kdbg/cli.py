@@ -31,6 +31,9 @@ def main(words: list[str] | None = None) -> int:
         return FAILED
     except KeyboardInterrupt:
         return 128 + 2
+    except Exception as error:
+        _say(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}")
+        return FAILED
 
 
 def _say(text: str) -> None:

@@ -98,7 +98,7 @@ def head(call: Call) -> Iterator[Address] | None:
     """The first addresses."""
     if not call.piped_in:
         raise UsageError("")
-    first = list(call.batch)[: _limit(call.words)]
+    first = list(call.batch)[: limit(call.words)]
     call.taken = True
     if call.piped_out and call.session.pipe is not None:
         call.session.pipe.replace(first)
@@ -106,7 +106,7 @@ def head(call: Call) -> Iterator[Address] | None:
     return (Address(address) for address in first)
 
 
-def _limit(words: list[Word]) -> int:
+def limit(words: list[Word]) -> int:
     """How many ``::head`` is to pass on. Raises `UsageError`."""
     if not words:
         return 10

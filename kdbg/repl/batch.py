@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -65,6 +66,8 @@ def _select_disassembler(session: Session, mode: str) -> None:
 
 def run(session: Session, arguments: Arguments) -> int:
     """Run the session to its end; the exit status."""
+    if "explain" in arguments:
+        return _explain(session, arguments)
     try:
         if "S" not in arguments and "safe" not in arguments:
             _run_rc(session)
@@ -76,6 +79,24 @@ def run(session: Session, arguments: Arguments) -> int:
     if "strict" in arguments and session.failures:
         status = status or 1
     return status
+
+
+def _explain(session: Session, arguments: Arguments) -> int:
+    """Print the Python of what would be run; the exit status."""
+    from kdbg.lang.explain import program
+
+    text = "\n".join(arguments.texts)
+    if not arguments.texts:
+        try:
+            text = open(arguments.script or 0, encoding="latin-1").read()  # noqa: SIM115
+        except OSError as error:
+            raise OpenError(f"failed to open {arguments.script}: {error.strerror}") from None
+    try:
+        sys.stdout.write(program(session, text))
+    except Error as error:
+        session.complain(error)
+        return 1
+    return 0
 
 
 def _run_rc(session: Session) -> None:
