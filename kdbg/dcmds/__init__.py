@@ -55,7 +55,8 @@ LANGUAGE: Table = {
 """Dcmds of the language itself, for every target."""
 
 DUMP: Table = {
-    "kdbg.dcmds.pagetables": ("vatopfn", "vtop", "pfntomfn", "mfntopfn", "pte", "ptwalk", "ptescan"),
+    "kdbg.dcmds.pagetables": ("vatopfn", "vtop", "pfntomfn", "mfntopfn", "pte"),
+    "kdbg.dcmds.pagescan": ("ptwalk", "ptescan"),
 }
 """Dcmds for every crash dump: page tables, contents of the file."""
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kdbg.dcmds.registry import REQUIRED, REQUIRED_AFTER_OPTIONS, Call, Table, View, dcmd, flag, number, word
+from kdbg.dcmds.registry import NONE, REQUIRED, REQUIRED_AFTER_OPTIONS, Call, Table, View, dcmd, flag, number, word
 from kdbg.errors import CommandError, ReadError, SymbolNotFound, UsageError
-from kdbg.kernels.solaris.kmem import Bufctl, kmem
+from kdbg.kernels.solaris.kmem import kmem
+from kdbg.kernels.solaris.kmem_structures import Bufctl
 from kdbg.kernels.solaris.kmemlog import history
 from kdbg.kernels.solaris.lists import StoppedError
 from kdbg.kernels.solaris.vmem import ALLOCATED, FREE, ROTOR, SPAN, WALKER, Segment, vmem
@@ -236,3 +237,22 @@ def vmem_seg(call: Call) -> Iterator[Segment | None]:
         chosen = not options.any("ctel")
     if chosen:
         yield segment
+
+
+@dcmd(
+    "kmem_debug",
+    "have the walks of kmem caches tell each step, or not",
+    address=NONE,
+    words=None,
+    needs=("kernel",),
+    example="::kmem_debug",
+    module="genunix",
+)
+def kmem_debug(call: Call) -> Iterator[Text]:
+    """Turn it on, or off again."""
+    allocator, out = kmem(call.kernel), call.session.out
+    if allocator.trace is None:
+        allocator.trace = lambda text: out.write(f"kmem debug: {text}\n")
+    else:
+        allocator.trace = None
+    yield Text(f"kmem: debugging is now {'off' if allocator.trace is None else 'on'}")

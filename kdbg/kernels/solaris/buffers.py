@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from kdbg.errors import Error
-from kdbg.kernels.solaris.kmem import Buffer, Cache, Kmem, Slab, Warn
+from kdbg.kernels.solaris.kmem import Kmem
+from kdbg.kernels.solaris.kmem_structures import Buffer, Cache, Slab, Warn
 from kdbg.kernels.solaris.lists import StoppedError
 
 

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from kdbg.errors import Error, ReadError
-from kdbg.kernels.solaris.kmem import Bufctl, Warn, kmem
+from kdbg.kernels.solaris.kmem import kmem
+from kdbg.kernels.solaris.kmem_structures import Bufctl, Warn
 from kdbg.kernels.solaris.layouts import Layout
 from kdbg.kernels.solaris.lists import Guard, StoppedError
+from kdbg.kernels.solaris.sorting import qsorted
 
 if TYPE_CHECKING:
     from kdbg.kernels.solaris.kernel import Solaris
@@ -48,8 +50,7 @@ def log_entries(kernel: Solaris, log: int = 0) -> Iterator[Bufctl]:
     starts = range(0, len(data), chunksize or 1)
     places = [at for start in starts for at in range(start, start + (chunksize // size - 1) * size, size)]
     found = [allocator.audit_from(data[at : at + size], base + at) for at in places]
-    found.sort(key=_newest)
-    yield from found
+    yield from qsorted(found, _newest)
 
 
 def _newest(entry: Bufctl) -> int:
@@ -119,5 +120,4 @@ def _by_thread(kernel: Solaris, thread: int, warn: Warn, walk: Callable[[int], I
                 break
         except ReadError as error:
             warn(f"unable to read bufctl at {error.address:x}: {error.reason}")
-    found.sort(key=_newest)
-    yield from found
+    yield from qsorted(found, _newest)

@@ -17,9 +17,10 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, TypeVar
 
 from kdbg.errors import Error, ReadError, SymbolNotFound
-from kdbg.kernels.solaris import kmem as km
+from kdbg.kernels.solaris import kmem_structures as km
 from kdbg.kernels.solaris.buffers import Buffers
 from kdbg.kernels.solaris.hat import Htable, hats
+from kdbg.kernels.solaris.kmem import kmem
 from kdbg.kernels.solaris.layouts import Layout
 from kdbg.kernels.solaris.lists import StoppedError
 from kdbg.kernels.solaris.memory import Pages, memsegs, seg, segments
@@ -119,7 +120,7 @@ class Knowledge:
     def slabs_of(self, cache: km.Cache, size: int) -> tuple[list[km.Slab], Ranges, str | None]:
         """The slabs of a cache in the walk's order, the ranges of their buffers, and what ended the walk early."""
         if cache.address not in self.slabs:
-            found, stopped = _collect(km.kmem(self.kernel).slabs(cache.address))
+            found, stopped = _collect(kmem(self.kernel).slabs(cache.address))
             ranges = Ranges((slab.base, min(slab.base + max(size, 0), (1 << 64) - 1)) for slab in found)
             self.slabs[cache.address] = found, ranges, stopped
             self._shrink()
@@ -141,7 +142,7 @@ class Knowledge:
     def caches(self) -> tuple[list[km.Cache], str | None]:
         """All caches, and what ended their walk early."""
         if self._caches is None:
-            self._caches = _collect(km.kmem(self.kernel).caches())
+            self._caches = _collect(kmem(self.kernel).caches())
         return self._caches
 
     def threads(self) -> tuple[list[_Thread], Ranges, str | None]:
@@ -308,7 +309,7 @@ class Whereabouts:
     def _cache(self, cache: km.Cache) -> Generator[Answer, None, bool]:
         """Search one cache; the value says whether its pass ends here."""
         yield Progress(f"Searching {cache.name}...")
-        allocator = km.kmem(self.kernel)
+        allocator = kmem(self.kernel)
         size = cache.slabsize - cache.maxcolor - (0 if cache.hashed else allocator.slab_size)
         slabs, ranges, stopped = self.known.slabs_of(cache, size)
         hits = ranges.hits(self.search.wanted())
@@ -332,7 +333,7 @@ class Whereabouts:
         return self.search.done
 
     def _buffers(self, cache: km.Cache, found: list[tuple[int, km.Buffer]], state: str) -> Iterator[Answer]:
-        allocator = km.kmem(self.kernel)
+        allocator = kmem(self.kernel)
         audited = cache.hashed and cache.audited
         for address, buffer in found:
             transaction: km.Bufctl | None = None
