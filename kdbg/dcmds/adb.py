@@ -110,7 +110,8 @@ _EXPORTED = (
 
 
 @dcmd("linkerset", "show linker sets", address=NONE, synopsis="[name]", words=1, hint=True,
-      help="Linker sets are arrays that the linker gathers from all objects of a kernel.")  # fmt: skip
+      help="Linker sets are arrays that the linker gathers from all objects of a kernel.",
+      example="::linkerset")  # fmt: skip
 def linker_set(call: Call) -> None:
     """There are none in files."""
     if call.words:

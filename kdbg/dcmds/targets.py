@@ -85,7 +85,8 @@ def _one(call: Call) -> tuple[Mapping | None, str]:
     return None, "no mapping for address" if isinstance(asked, int) else "unknown object file name"
 
 
-@dcmd("objects", "list the objects", address=NONE, synopsis="[-v]", options=[flag("v", "versions")], table=MAPPINGS)
+@dcmd("objects", "list the objects", address=NONE, synopsis="[-v]", options=[flag("v", "versions")], table=MAPPINGS,
+      example="::objects")  # fmt: skip
 def objects(call: Call) -> Iterator[Mapping | None] | None:
     """The objects that make up the target."""
     if not call.options.v:

@@ -36,12 +36,24 @@ KINDS = {"type": "type", "enum": "type", "member": "member", "member|offset": "m
 """Words of synopses, and what is completed for them."""
 
 
+FEW = 8
+"""Names whose meaning is looked up before they are shown, at most."""
+
+
 def word_kinds(dcmd: Dcmd) -> tuple[str, ...]:
     """What the words behind a dcmd are, one after the other; ``...``: more of the last."""
     if dcmd.name in WORDS:
         return WORDS[dcmd.name]
     synopsis = re.sub(r"\[[-+][^\]]*\]", " ", dcmd.synopsis)
     return tuple(KINDS.get(word, "") for word in re.findall(r"\.\.\.|[A-Za-z|_]+", synopsis))
+
+
+class Described(Completion):
+    """One whose meaning is to stand beside it: such are shown in one column."""
+
+    def new_completion_from_position(self, position: int) -> Completion:
+        """Return one like it, as the editor makes when it has inserted what all have in common."""
+        return Described(self.text[position - self.start_position :], 0, self.display, self._display_meta)
 
 
 class LanguageCompleter(Completer):
@@ -59,8 +71,13 @@ class LanguageCompleter(Completer):
         }
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """What may stand at the cursor."""
-        context = at_cursor(document.text_before_cursor)
+        """What may stand at the cursor; nothing where a damaged dump, or a mistake of ours, keeps it from being told."""
+        try:
+            return list(self._completions(at_cursor(document.text_before_cursor)))
+        except Exception:
+            return ()
+
+    def _completions(self, context: Context) -> Iterable[Completion]:
         if context.place is Place.DCMD:
             return self._dcmds(context)
         if context.place is Place.EXPRESSION:
@@ -76,17 +93,17 @@ class LanguageCompleter(Completer):
     # names
 
     def _dcmds(self, context: Context) -> Iterator[Completion]:
-        for name in self.vocabulary.dcmds().matches(context.word):
-            if name[0].isalpha() or name[0] == "_" or context.place is not Place.DCMD:
-                yield _completion(context.word, name, partial(self._summary, name))
+        found = self.vocabulary.dcmds().matches(context.word)
+        if context.place is Place.DCMD:
+            found = [name for name in found if name[0].isalpha() or name[0] == "_"]
+        return _with_meaning(context.word, found, self._summary)
 
     def _summary(self, name: str) -> str:
         dcmd = self.vocabulary.dcmd(name)
         return dcmd.summary if dcmd else ""
 
     def _walkers(self, context: Context) -> Iterator[Completion]:
-        for name in self.vocabulary.walkers().matches(context.word):
-            yield _completion(context.word, name, partial(self._walker_summary, name))
+        return _with_meaning(context.word, self.vocabulary.walkers().matches(context.word), self._walker_summary)
 
     def _walker_summary(self, name: str) -> str:
         walker = self.vocabulary.walker(name)
@@ -112,7 +129,7 @@ class LanguageCompleter(Completer):
         from kdbg.lang.formats_letters import LETTERS
 
         return (
-            Completion(letter.char, 0, display=f"{letter.char}  {letter.help}")
+            Described(letter.char, 0, display_meta=letter.help)
             for letter in LETTERS.values()
             if letter.writes is False
         )
@@ -136,7 +153,7 @@ class LanguageCompleter(Completer):
             if option.letter not in context.word:
                 text = context.word + option.letter
                 shown = f"-{option.letter}" + (f" {option.metavar}" if option.metavar else "")
-                yield Completion(text, -len(context.word), display=f"{shown}  {option.help}")
+                yield Described(text, -len(context.word), display=shown, display_meta=option.help)
 
     def _position(self, kinds: tuple[str, ...], words: list[str]) -> int:
         """Which of the words comes next: a type of two words is one, and a type that may be left out may be missing."""
@@ -203,6 +220,15 @@ def _without_options(dcmd: Dcmd, words: tuple[str, ...]) -> tuple[list[str], Opt
                 return [], last
             at += 1
     return list(words[at:]), None
+
+
+def _with_meaning(word: str, names: list[str], meaning: Callable[[str], str]) -> Iterator[Completion]:
+    """Names with what they mean: of a few it is shown beside them, of many only for the one that is chosen."""
+    for name in names:
+        if len(names) <= FEW:
+            yield Described(name, -len(word), display_meta=meaning(name))
+        else:
+            yield _completion(word, name, partial(meaning, name))
 
 
 def _completion(word: str, name: str, meta: Callable[[], str] | None = None) -> Completion:

@@ -11,7 +11,7 @@ from prompt_toolkit.input import Input
 from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.shortcuts import CompleteStyle
 
-from kdbg.repl.completion import LanguageCompleter
+from kdbg.repl.completion import Described, LanguageCompleter
 from kdbg.repl.highlight import COLOURS, PLAIN, LanguageLexer
 from kdbg.repl.history import LineHistory, history_path
 from kdbg.repl.screen import visible
@@ -68,8 +68,12 @@ class Editor:
         return session
 
     def _make_room(self, app: Any) -> None:
-        """Do without the bottom line, and with a smaller menu, in a tiny window."""
+        """Do without the bottom line, and with a smaller menu, in a tiny window; choose how completions are shown."""
         assert self._session is not None
+        completing = app.current_buffer.complete_state
+        found = completing.completions if completing is not None else []
+        described = bool(found) and isinstance(found[0], Described)
+        self._session.complete_style = CompleteStyle.COLUMN if described else CompleteStyle.MULTI_COLUMN
         lines = app.output.get_size().rows
         self._session.bottom_toolbar = self._bottom_line if lines >= SMALLEST else None
         self._session.reserve_space_for_menu = max(0, min(MENU, lines - 3))
@@ -80,8 +84,11 @@ class Editor:
     def _about(prompt: Prompt) -> tuple[str, str]:
         """What is looked at, and where dot stands."""
         session = prompt.session
-        with prompt.vocabulary.lock:
-            symbol = session.symbol_text(session.dot)
+        try:
+            with prompt.vocabulary.lock:
+                symbol = session.symbol_text(session.dot)
+        except Exception:  # the line is there to help, never to be in the way
+            symbol = None
         what = "  ".join(part for part in (prompt.name, prompt.kernel) if part)
         dot = f". = {session.dot:x}" + (f"  {visible(symbol)}" if symbol else "")
         return what, dot

@@ -80,7 +80,7 @@ class Prompt:
         except KeyboardInterrupt:
             session.out.discard()
             screen.clear()
-            screen.stream.write("\n")
+            screen.stream.write("^C\n" if session.echoes_nothing else "\n")
         except Exception as error:
             session.internal_error(line.strip()[:40], error)
         finally:
@@ -145,6 +145,9 @@ def interact(session: TerminalSession, rc: bool = True) -> int:
 
         prompt = Prompt(session, Editor().read_line)
         make_in_background(prompt.vocabulary.indexes())
-    prompt.loop()
+        with session.silent():
+            prompt.loop()
+    else:
+        prompt.loop()
     session.flush()
     return 0

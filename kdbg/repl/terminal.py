@@ -52,7 +52,8 @@ class TerminalSession(Session):
         self.screen = Screen(more=None if plain else self._more, clear=self.progress.clear)
         self.errors = ErrorScreen(self.screen)
         self._pager = Pager()
-        self._child_has_terminal = False
+        self.echoes_nothing = False
+        self._child_has_terminal = self._told_child = False
         super().__init__(target, self.screen, self.errors)
 
     def _more(self) -> int | None:
@@ -75,6 +76,7 @@ class TerminalSession(Session):
         """Ctrl-C was pressed: stop what is running, unless a child has the terminal: then that is the child's to do."""
         if not self._child_has_terminal:
             raise KeyboardInterrupt
+        self._told_child = True
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -85,7 +87,29 @@ class TerminalSession(Session):
         finally:
             signal.signal(signal.SIGINT, before)
 
-    # children
+    # whose the terminal is
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Have the terminal echo nothing: what is typed ahead while a command runs is shown by the next prompt."""
+        self.echoes_nothing = is_terminal()
+        self._echo(False)
+        try:
+            yield
+        finally:
+            self._echo(True)
+
+    def _echo(self, on: bool) -> None:
+        if not self.echoes_nothing:
+            return
+        import termios
+
+        try:
+            modes = termios.tcgetattr(0)
+            modes[3] = modes[3] | termios.ECHO if on else modes[3] & ~termios.ECHO
+            termios.tcsetattr(0, termios.TCSADRAIN, modes)
+        except termios.error:
+            self.echoes_nothing = False
 
     def shell(self, text: str) -> None:
         """Run a command of the shell; the terminal is its own as long as it runs."""
@@ -99,19 +123,32 @@ class TerminalSession(Session):
         Ctrl-C stops what writes; then the child is waited for, however often the keys are pressed.
         """
         with self.progress.suspended():
+            self._echo(True)
             try:
                 with super().shell_pipe(text):
                     try:
                         yield
                     finally:
-                        self._child_has_terminal = True
+                        self._lend()
             finally:
-                self._child_has_terminal = False
+                self._take_back()
 
     @contextmanager
     def _lent(self) -> Iterator[None]:
-        self._child_has_terminal = True
+        self._lend()
         try:
             yield
         finally:
-            self._child_has_terminal = False
+            self._take_back()
+
+    def _lend(self) -> None:
+        self._child_has_terminal = True
+        self._echo(True)
+
+    def _take_back(self) -> None:
+        """The child is gone; a line that an interrupt has left unfinished is ended."""
+        self._child_has_terminal = False
+        self._echo(False)
+        if self._told_child:
+            self._told_child = False
+            self.screen.stream.write("\n")

@@ -223,7 +223,7 @@ def test_dumb_terminal_gets_text_and_nothing_else(terminal: Start, core: str) ->
     kdbg.keys("::thraedlist\n")
     kdbg.wait("did you mean")
     kdbg.keys("::walk thread ! wc -l\n")
-    kdbg.wait(r"^\s*\d+$")
+    kdbg.wait(r"^(> )?\s*\d+$")
     kdbg.keys("\x03")
     kdbg.settle()
     kdbg.keys("1+1=D\n")
