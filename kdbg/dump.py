@@ -43,7 +43,7 @@ class Dump(Target):
         self.beside = tuple(beside)
         """Files given with the dump: a namelist."""
         self.image = image
-        self.notes.extend(image.damage)
+        self.notes.extend(image.damage + image.advice)
         if image.order_assumed:
             image.numberer = self._number_pages
         self._spaces: dict[tuple[int, int], AddressSpace] = {}

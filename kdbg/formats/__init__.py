@@ -12,6 +12,7 @@ from kdbg.errors import FormatError
 from kdbg.formats.flattened import FlattenedSource
 from kdbg.formats.image import Image
 from kdbg.formats.known import recognise
+from kdbg.formats.packed import advice, head_of, kind_of, unpack
 from kdbg.formats.source import Source
 
 FORMATS = (
@@ -40,24 +41,44 @@ class NotADump(FormatError):
 
 
 def open_image(path: str) -> Image:
-    """Open a dump by what its first bytes say.
+    """Open a dump by what its first bytes say; one inside gzip, bzip2, xz or zstd is unpacked to a temporary file.
 
     Raises `NotADump` where no format knows it, another `FormatError` where one does and it is damaged.
     """
     source = Source(path)
+    packed = kind_of(source)
+    if packed is None:
+        return _open(source)
+    _recognised(Source.of_bytes(path, head_of(source, packed)), whole=False)
+    image = _open(unpack(source, packed))
+    image.advice.append(advice(path, packed))
+    if image.source.cut_off:
+        image.damage.append(f"cut off: its {packed} data ends too early")
+    return image
+
+
+def _open(source: Source) -> Image:
     if FlattenedSource.recognises(source):
         source = FlattenedSource(source)
+    image: Image = _recognised(source)(source)
+    return image
+
+
+def _recognised(source: Source, whole: bool = True) -> Any:
+    """The class of the format that a file has. Raises `NotADump`.
+
+    ``whole`` False: only its beginning is there, so a format whose magic number fits is enough.
+    """
     refusals = []
     for module, name in FORMATS:
         reader: Any = getattr(import_module(module), name)
         refusal = reader.recognises(source)
         if refusal is None:
-            image: Image = reader(source)
-            return image
-        refusals.append(f"{module.rpartition('.')[2]} {refusal}")
-    known = recognise(source)
-    source.close()
-    raise NotADump(path, refusals, known)
+            return reader
+        refusals.append(f"{name} {refusal}")
+    if not whole and bytes(source.view[:4]) in (b"\x7fELF", b"make"):
+        return None
+    raise NotADump(source.name, refusals, recognise(source))
 
 
 def open_images(paths: list[str]) -> tuple[Image, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 from kdbg.errors import Error
 
@@ -15,8 +16,8 @@ class MissingCodec(Error):
     """A compression whose package is not installed."""
 
     def __init__(self, name: str, package: str) -> None:
-        super().__init__(f"{name} pages need the package {package}: pip install 'kdbg[kdump]'")
-        self.reason = f"{name} pages need the package {package}"
+        super().__init__(f"{name} data needs the package {package}: pip install 'kdbg[kdump]'")
+        self.reason = f"{name} data needs the package {package}"
 
 
 def _zlib(data: bytes, size: int) -> bytes:
@@ -35,7 +36,7 @@ def _lzo() -> Decompress:
     def decompress(data: bytes, size: int) -> bytes:
         try:
             return bytes(LZOCompressor.decompress(data, size))
-        except Exception as error:  # noqa: BLE001: the package's errors have no root that is documented
+        except Exception as error:  # its errors have no root that is documented
             raise ValueError(f"LZO: {error}") from None
 
     return decompress
@@ -58,7 +59,8 @@ def _snappy() -> Decompress:
     return decompress
 
 
-def _zstd() -> Decompress:
+def zstd_module() -> Any:
+    """The standard library's zstd where it has one, else the package that stands in for it. Raises `MissingCodec`."""
     try:
         from compression import zstd
     except ImportError:
@@ -66,6 +68,11 @@ def _zstd() -> Decompress:
             from backports import zstd
         except ImportError:
             raise MissingCodec("zstd", "backports.zstd") from None
+    return zstd
+
+
+def _zstd() -> Decompress:
+    zstd = zstd_module()
 
     def decompress(data: bytes, size: int) -> bytes:
         try:

@@ -88,6 +88,8 @@ class Image:
         """Called before a pfn is first asked for, where `order_assumed`: it may number the pages."""
         self.damage: list[str] = []
         """What is wrong with the file, a sentence each."""
+        self.advice: list[str] = []
+        """What would make the dump serve better, a sentence each."""
 
     @property
     def contexts(self) -> Sequence[Mapping[str, int]]:

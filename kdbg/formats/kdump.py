@@ -164,7 +164,7 @@ class Kdump(LinuxImage):
         super().__init__(source, machine, _notes(first, machine))
         if first.header.status & INCOMPLETE:
             self.damage.append("the dump is incomplete: makedumpfile ran out of space")
-        if getattr(source, "cut_off", False):
+        if source.cut_off:
             self.damage.append("cut off: the flattened file ends without a mark")
         self._cache: OrderedDict[int, memoryview] = OrderedDict()
         self._codecs: dict[str, Decompress] = {}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from kdbg.errors import FormatError
-from kdbg.formats.compression import MissingCodec
+from kdbg.formats.compression import zstd_module
 from kdbg.formats.elf import EM_386, EM_AARCH64
 from kdbg.formats.image import PAGE, Image
 from kdbg.formats.kdump import FLAGS, SIGNATURE, TIME_AT
@@ -54,13 +54,7 @@ def _compressor(name: str) -> Compress:
         return lambda data: zlib.compress(data, 1)
     if name != "zstd":
         raise FormatError("kdump", f"compression {name} is not written: zlib or zstd")
-    try:
-        from compression import zstd
-    except ImportError:
-        try:
-            from backports import zstd
-        except ImportError:
-            raise MissingCodec("zstd", "backports.zstd") from None
+    zstd = zstd_module()
     return lambda data: bytes(zstd.compress(data, 3))
 
 

@@ -44,10 +44,6 @@ KNOWN = (
         "a disk, not memory; a snapshot in it: `qemu-system ... -loadvm`, then dump it",
     ),
     Known(0, b"KDMV", "a VMware disk", "a disk, not memory"),
-    Known(0, b"\x1f\x8b", "compressed with gzip", "`gzip -dk FILE`"),
-    Known(0, b"\xfd7zXZ\0", "compressed with xz", "`xz -dk FILE`"),
-    Known(0, b"\x28\xb5\x2f\xfd", "compressed with zstd", "`zstd -dk FILE`"),
-    Known(0, b"BZh", "compressed with bzip2", "`bzip2 -dk FILE`"),
     Known(0, b"PK\x03\x04", "a zip archive", "`unzip FILE`"),
 )
 

@@ -20,6 +20,8 @@ class Source:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.name = os.fspath(path)
+        self.cut_off = False
+        """Whether the file that it was made from ended too early (compressed and flattened ones)."""
         try:
             with open(self.name, "rb") as file:
                 self.size = os.fstat(file.fileno()).st_size
@@ -34,6 +36,7 @@ class Source:
         """Bytes that are in memory already, as a source: a file inside a dump."""
         source = cls.__new__(cls)
         source.name, source.size, source._map, source.view = name, len(data), None, memoryview(data)
+        source.cut_off = False
         return source
 
     def read(self, offset: int, size: int, what: str = "data") -> memoryview:

@@ -1,0 +1,149 @@
+"""Dumps inside gzip, bzip2, xz or zstd: unpacked once, into a temporary file that goes with the process.
+
+These formats have no way to a place in the middle but through all that lies before. The beginning is unpacked first: where
+it is none of a dump that is known, the rest is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from kdbg.errors import FormatError
+from kdbg.formats.compression import MissingCodec, zstd_module
+from kdbg.formats.source import Source
+
+MAGICS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+COMMANDS = {"gzip": "gzip -dk", "bzip2": "bzip2 -dk", "xz": "xz -dk", "zstd": "zstd -dk"}
+CHUNK = 1 << 20
+HEAD = 1 << 16
+SPARE = 1 << 30
+"""Bytes that are left free on the disk."""
+
+
+def kind_of(source: Source) -> str | None:
+    """Name of the compression, by the file's first bytes; None if it is none of these."""
+    head = bytes(source.read(0, min(6, source.size)))
+    return next((name for magic, name in MAGICS.items() if head.startswith(magic)), None)
+
+
+def head_of(source: Source, kind: str) -> bytes:
+    """The first bytes that come out. Raises `FormatError`."""
+    found = b""
+    for piece in _pieces(source, kind):
+        found += piece
+        if len(found) >= HEAD:
+            break
+    return found[:HEAD]
+
+
+def unpack(source: Source, kind: str) -> Source:
+    """All of it as a file of its own, which is gone when it is closed. Raises `FormatError`.
+
+    What a damaged or cut file gives before its end is kept; the source's ``cut_off`` says so.
+    """
+    import shutil
+    import tempfile
+
+    room = shutil.disk_usage(tempfile.gettempdir()).free - SPARE
+    with tempfile.NamedTemporaryFile(prefix="kdbg-", delete=False) as plain:
+        try:
+            written, cut_off = 0, False
+            try:
+                for piece in _pieces(source, kind):
+                    written += len(piece)
+                    if written > room:
+                        raise FormatError(source.name, f"unpacks to more than the {room} bytes that the disk has left")
+                    plain.write(piece)
+            except FormatError:
+                if not written or written > room:
+                    raise
+                cut_off = True
+            plain.flush()
+            unpacked = Source(plain.name)
+        finally:
+            os.unlink(plain.name)
+    unpacked.name, unpacked.cut_off = source.name, cut_off
+    return unpacked
+
+
+def advice(name: str, kind: str) -> str:
+    """What to do for it to open faster, in a sentence."""
+    return f"the dump is inside {kind} and was unpacked to be read: `{COMMANDS[kind]} {name}` spares that next time"
+
+
+def _pieces(source: Source, kind: str) -> Iterator[bytes]:
+    """Plain bytes, some at a time: members or frames one after the other. Raises `FormatError`."""
+    at, inflater = 0, _inflater(kind)
+    waiting = b""
+    while True:
+        if not waiting:
+            if at >= source.size:
+                if not inflater.eof:
+                    raise FormatError(source.name, f"cut off: its {kind} data ends too early", at)
+                return
+            waiting = bytes(source.read(at, min(CHUNK, source.size - at)))
+            at += len(waiting)
+        if inflater.eof:
+            if kind == "gzip" and not waiting.strip(b"\0"):
+                return  # padding
+            inflater = _inflater(kind)
+        try:
+            piece, waiting = _step(inflater, kind, waiting)
+        except (OSError, ValueError, EOFError, RuntimeError) as error:
+            raise FormatError(source.name, f"damaged: its {kind} data: {error}", at) from None
+        if piece:
+            yield piece
+
+
+class _Gzip:
+    """zlib's decompressor with the interface of the others."""
+
+    def __init__(self) -> None:
+        import zlib
+
+        self._inner = zlib.decompressobj(31)
+        self._error = zlib.error
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    def step(self, data: bytes) -> tuple[bytes, bytes]:
+        try:
+            piece = self._inner.decompress(data, CHUNK)
+        except self._error as error:
+            raise ValueError(str(error)) from None
+        return piece, self._inner.unused_data if self._inner.eof else self._inner.unconsumed_tail
+
+
+def _inflater(kind: str) -> Any:
+    if kind == "gzip":
+        return _Gzip()
+    if kind == "bzip2":
+        import bz2
+
+        return bz2.BZ2Decompressor()
+    if kind == "xz":
+        import lzma
+
+        return lzma.LZMADecompressor(memlimit=1 << 30)
+    try:
+        return zstd_module().ZstdDecompressor()
+    except MissingCodec as error:
+        raise FormatError("zstd", error.reason) from None
+
+
+def _step(inflater: Any, kind: str, data: bytes) -> tuple[bytes, bytes]:
+    """(plain bytes, what is still to be fed) of one step."""
+    if kind == "gzip":
+        step: tuple[bytes, bytes] = inflater.step(data)
+        return step
+    piece = inflater.decompress(data, CHUNK)
+    while not inflater.eof and not inflater.needs_input:
+        more = inflater.decompress(b"", CHUNK)
+        piece += more
+        if len(piece) >= 16 * CHUNK or not more:
+            break
+    return piece, inflater.unused_data if inflater.eof else b""
