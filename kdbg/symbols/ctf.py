@@ -32,6 +32,7 @@ NO_DATA = "No type information available for symbol"
 _K = Kind
 REFERENCES = frozenset({_K.POINTER, _K.TYPEDEF, _K.VOLATILE, _K.CONST, _K.RESTRICT})
 _TAGS = {_K.STRUCT: "struct ", _K.UNION: "union ", _K.ENUM: "enum "}
+_PREFIXES = {kind.value: _TAGS.get(kind, "") for kind in Kind}
 _KINDS = list(Kind)
 _QUALIFIERS = frozenset({"static", "volatile", "auto", "extern", "const", "register", "restrict", "_Restrict"})
 
@@ -419,25 +420,42 @@ class CtfContainer:
         return self._names
 
     def _index_names(self, names: dict[str, int]) -> None:
-        """Fill the index: of two types of one name the later one counts, but for integers the first."""
-        base, mask = self._base, self._layout.child - 1
-        for index in range(1, len(self._offsets)):
-            reference, kind, _, _, size, _ = self._record(index)
-            if kind is _K.POINTER and (size >= self._layout.child) == self.is_child:
-                self._pointers[size & mask] = index
-            name = self._string(reference) if reference else ""
-            if not name or kind in (_K.ARRAY, _K.UNKNOWN):
+        """Fill the index: of two types of one name the later one counts, but for integers the first.
+
+        Kept flat: with `_scan_narrow` it decides how fast a kernel opens.
+        """
+        layout, unpack, body = self._layout, self._head.unpack_from, self._body
+        base, child, mask, shift = self._base, self.is_child, layout.child - 1, layout.kind_shift
+        texts, pointers = self._all_strings(), self._pointers
+        places = iter(enumerate(self._offsets))
+        next(places)
+        for index, offset in places:
+            reference, info, size = unpack(body, offset)
+            number = info >> shift
+            if number == 3 and (size >= layout.child) == child:
+                pointers[size & mask] = index
+            if not reference or number in (0, 4):  # neither arrays nor unknown types have names
                 continue
-            if kind in (_K.INTEGER, _K.FLOAT):
-                known = names.get(name)
-                if known is None or self._empty(known):
-                    names[name] = base | index
-            elif kind is _K.FORWARD:
-                tag = _KINDS[size] if size < len(_KINDS) else _K.STRUCT
-                names.setdefault(_TAGS.get(tag, "struct ") + name, base | index)
-            else:
-                names[_TAGS.get(kind, "") + name] = base | index
+            name = texts.get(reference)
+            if name is None:
+                name = self._string(reference)
+            if not name:
+                continue
+            if number > 2 and number != 9:
+                names[_PREFIXES[number] + name] = base | index
+            elif number == 9:
+                names.setdefault((_PREFIXES.get(size) or "struct ") + name, base | index)
+            elif (known := names.get(name)) is None or self._empty(known):
+                names[name] = base | index
         self._index_anonymous()
+
+    def _all_strings(self) -> dict[int, str]:
+        """All strings of the container's own table, by their place."""
+        found, at = {}, 0
+        for text in self._strings.decode("latin-1").split("\0"):
+            found[at] = text
+            at += len(text) + 1
+        return found
 
     def _empty(self, type_id: int) -> bool:
         encoding = self.type_by_id(type_id).encoding
