@@ -166,7 +166,7 @@ def typedef(call: Call) -> Iterator[Text]:
     elif options.r is not None:
         _read(call, made, options.r)
     elif options.w is not None:
-        _write(made, options.w)
+        _write(call, made, options.w)
     elif len(words) < 2:
         raise UsageError("")
     else:
@@ -192,6 +192,8 @@ def _base(made: SyntheticTypes, model: str) -> Iterator[Text]:
 def _read(call: Call, made: SyntheticTypes, path: str) -> None:
     from kdbg.symbols.ctf_file import read_types
 
+    if call.session.settings.safe:
+        raise CommandError("files are not read: --safe")
     try:
         made.read(read_types(path))
     except OSError as error:
@@ -203,7 +205,9 @@ def _read(call: Call, made: SyntheticTypes, path: str) -> None:
     raise CommandError(f"failed to create synthetics from file {path}")
 
 
-def _write(made: SyntheticTypes, path: str) -> None:
+def _write(call: Call, made: SyntheticTypes, path: str) -> None:
+    if call.session.settings.safe:
+        raise CommandError("files are not written to: --safe")
     try:
         with open(path, "wb") as file:
             file.write(made.bytes())
