@@ -197,7 +197,8 @@ class KallsymsTable:
     def text(self) -> str:
         """All names with their type letters, in order, `SEPARATOR` before the first and behind each."""
         if self._text is None:
-            names, at, parts = self._compressed(), 0, []
+            names, at, parts = self._compressed() + bytes(2), 0, []
+            end = len(names) - 2  # damaged lengths may lead beyond it
             for _ in range(self.layout.count):
                 length = names[at]
                 at += 1
@@ -205,7 +206,7 @@ class KallsymsTable:
                     length = length & 0x7F | names[at] << 7
                     at += 1
                 parts.append(names[at : at + length].decode("latin-1"))
-                at += length
+                at = min(at + length, end)
             joined = SEPARATOR + SEPARATOR.join(parts) + SEPARATOR
             self._text = joined.translate([*self._tokens, SEPARATOR])
         return self._text
@@ -236,10 +237,11 @@ class LinuxSymbols(Symbols):
     """
 
     def __init__(self, image: KallsymsTable | None, load: Callable[[], Sequence[SymbolTable]]) -> None:
+        super().__init__(())
+        del self.tables  # they are read when they are asked for
         self.image = image
         """The image's own table; None where the kernel has none."""
         self._load = load
-        self._known = {}
 
     @functools.cached_property
     def tables(self) -> list[Any]:  # type: ignore[override]
@@ -268,16 +270,17 @@ class LinuxSymbols(Symbols):
         """Whether labels show its name without a module: all of the image's, and those of modules that it lacks."""
         return symbol.module == MAIN or super().is_main(symbol)
 
-    def nearest(self, address: int, distance: int | None = None) -> tuple[Symbol, int] | None:
-        """The symbol that covers the address (``distance``: that lies at most so far below), and the offset in it."""
+    def _nearest(self, address: int, distance: int | None) -> tuple[Symbol, int] | None:
         if self.image is not None and self.image.first <= address <= self.image.last:
             found = self._best_of(self.image, address)  # type: ignore[arg-type]
             return (found, address - found.address) if found and covers(found, address, distance) else None
-        return super().nearest(address, distance)
+        return super()._nearest(address, distance)
 
 
 def length_at(names: bytes, at: int) -> tuple[int, int]:
-    """Where the tokens of the name at an offset begin, and how many there are."""
+    """Where the tokens of the name at an offset begin, and how many there are; (end, 0) behind the end."""
+    if at >= len(names) - 1:
+        return len(names), 0
     length = names[at]
     if length & 0x80:
         return at + 2, length & 0x7F | names[at + 1] << 7
