@@ -24,7 +24,7 @@ FLOATS = {(1, 32): 4, (2, 64): 8, (6, 128): 16}
 """Formats of floating point numbers that are shown: (CTF_FP_*, bits) -> bytes."""
 
 
-class Unshown(Exception):  # noqa: N818 - a word between these modules
+class Unshown(Exception):
     """A value that cannot be read: what is said of it, or nothing."""
 
 
@@ -197,7 +197,7 @@ class Leaves:
             except ReadError as error:
                 raise self.failure("failed to read float", address, error) from None
             if size == 16:
-                return real(extended(data), 16), None
+                return extended(data), None
             return real(struct.unpack(form, data)[0], 7), None
 
         return number

@@ -88,7 +88,7 @@ class Hole:
     union: bool = False
 
 
-class _Stop(Exception):  # noqa: N818 - a word between these functions
+class _Stop(Exception):
     """A member cannot be shown: the visit ends."""
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from kdbg.lang.formats_numbers import prefixed
 from kdbg.symbols.model import Encoding
 
@@ -44,15 +42,19 @@ def internet6(data: bytes) -> str:
     return str(ipaddress.IPv6Address(data))
 
 
-def extended(data: bytes) -> float:
-    """The x87's 80-bit number at the start of 16 bytes, as near as a double comes to it."""
+def extended(data: bytes) -> str:
+    """The x87's 80-bit number at the start of 16 bytes, with 17 digits."""
     mantissa = int.from_bytes(data[:8], "little")
     exponent = int.from_bytes(data[8:10], "little")
-    sign = -1.0 if exponent >> 15 else 1.0
+    sign = "-" if exponent >> 15 else "+"
     exponent &= 0x7FFF
     if exponent == 0x7FFF:
-        return sign * (float("inf") if not mantissa << 1 & MASK64 else float("nan"))
-    try:
-        return sign * math.ldexp(mantissa, exponent - 16383 - 63)
-    except OverflowError:
-        return sign * float("inf")
+        return f"{sign}NaN" if mantissa << 1 & MASK64 else f"{sign}Infinity"
+    if not mantissa:
+        return f"{sign}0.{'0' * 16}e+00"
+    from decimal import Decimal, localcontext
+
+    with localcontext() as context:
+        context.prec = 80
+        number, _, power = f"{Decimal(mantissa) * Decimal(2) ** (max(exponent, 1) - 16383 - 63):.16e}".partition("e")
+    return f"{sign}{number}e{power[0]}{power[1:]:0>2}"

@@ -177,7 +177,7 @@ def typedef(call: Call) -> Iterator[Text]:
             raise Silent from None
 
 
-class _Said(Exception):  # noqa: N818 - becomes a line of output
+class _Said(Exception):
     """What is wrong with a definition."""
 
 

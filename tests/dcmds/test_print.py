@@ -231,3 +231,21 @@ def test_wide_arrays_are_quick():
     shown = render(types, number, bytes(400_000), elements=None)[0]
     assert shown.count("0") == 100_000
     assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("mantissa", "exponent", "shown"),
+    [
+        (1 << 63, 16383, "+1.0000000000000000e+00"),
+        (0xC90FDAA22168C235, 16384, "+3.1415926535897932e+00"),
+        (3 << 62, 1 << 15 | 16384, "-3.0000000000000000e+00"),
+        (0, 1 << 15, "-0.0000000000000000e+00"),
+        (1 << 63, 0x7FFF, "+Infinity"),
+        (3 << 62, 0xFFFF, "-NaN"),
+        (1, 0, "+3.6451995318824746e-4951"),
+    ],
+)
+def test_long_doubles(mantissa, exponent, shown):
+    types = CtfWriter()
+    number = types.float("long double", 128, 6)
+    assert render(types, number, mantissa.to_bytes(8, "little") + exponent.to_bytes(8, "little"))[0] == shown
