@@ -124,6 +124,8 @@ class Elf:
         self.bits = 64 if ident.elf_class == 2 else 32
         self._ehdr, self._shdr, self._phdr = _headers(self.bits)
         self.header = source.parse(self._ehdr, 0, "ELF header")
+        self.names_cut = False
+        """Whether the file ends before the names of its sections do; known once `sections` has been asked for."""
         self.machine: int = self.header.machine
         self.type: int = self.header.type
 
@@ -143,9 +145,9 @@ class Elf:
         names = b""
         if names_at < len(raw):
             start, size = raw[names_at].offset, raw[names_at].size
-            names = bytes(
-                self.source.read(start, max(0, min(size, 1 << 20, self.source.size - start)), "section names")
-            )
+            self.names_cut = start + size > self.source.size
+            if start < self.source.size:
+                names = bytes(self.source.read(start, min(size, 1 << 20, self.source.size - start), "section names"))
 
         def name(at: int) -> str:
             end = names.find(b"\0", at)

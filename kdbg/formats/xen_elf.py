@@ -9,6 +9,8 @@ Source: Xen's docs/misc/dump-core-format.txt; public/elfnote.h (XEN_ELFNOTE_DUMP
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from construct import Bytes, Int64ul, Struct
 
 from kdbg.errors import FormatError
@@ -18,6 +20,9 @@ from kdbg.formats.image import PAGE
 from kdbg.formats.source import Source
 from kdbg.formats.xen import HVM_MAGIC, PV_MAGIC, Tables, XenImage, column, guest_bits
 
+SHT_NOTE = 7
+FORMS = {xen_context.SIZE64: ".xen_prstatus", xen_context.SIZE32: ".xen_prstatus", 16: ".xen_p2m", 8: ".xen_pfn"}
+"""Entry size of a section -> which it is, where the names are lost."""
 NOTE_NONE, NOTE_HEADER, NOTE_XEN_VERSION, NOTE_FORMAT_VERSION = range(0x2000000, 0x2000004)
 
 HeaderNote = Struct("magic" / Int64ul, "vcpus" / Int64ul, "pages" / Int64ul, "page_size" / Int64ul)
@@ -47,15 +52,14 @@ class XenElf(XenImage):
         if head != MAGIC:
             return f"wants an ELF header with a section .note.Xen, found {head.hex() or 'nothing'} at 0"
         try:
-            return None if Elf(source).section(".note.Xen") is not None else "wants a section .note.Xen, found none"
+            return None if ".note.Xen" in _named(Elf(source)) else "wants a section .note.Xen, found none"
         except FormatError as error:
             return error.reason
 
     def __init__(self, source: Source) -> None:
         elf = Elf(source)
-        notes = elf.section(".note.Xen")
-        if notes is None:
-            raise FormatError(source.name, "an ELF file without a section .note.Xen")
+        self._sections = sections = _named(elf)
+        notes = _wanted(source, sections, ".note.Xen")
         found = {note.type: note.data for note in elf.notes(notes.offset, notes.size) if note.owner == "Xen"}
         if NOTE_HEADER not in found or len(found[NOTE_HEADER]) < HeaderNote.sizeof():
             raise FormatError(source.name, ".note.Xen has no header note (type 2000001)", notes.offset)
@@ -68,28 +72,31 @@ class XenElf(XenImage):
             raise FormatError(
                 source.name, f"header note: pages of {header.page_size} bytes, wants {PAGE}", notes.offset
             )
-        self._elf = elf
         self._notes = found
         paravirtual = header.magic == PV_MAGIC
         damage: list[str] = []
-        tables, slot = self._tables(source, elf, paravirtual, damage)
+        if elf.names_cut:
+            damage.append("cut off: the names of the sections; those that are here were told apart by their form")
+        tables, slot = self._tables(source, sections, paravirtual, damage)
         bits = self._bits(source, elf, tables, slot)
         super().__init__(source, paravirtual, tables, bits)
         self.damage[:0] = damage
         self.hypervisor = _hypervisor(found)
 
-    def _tables(self, source: Source, elf: Elf, paravirtual: bool, damage: list[str]) -> tuple[Tables, int]:
+    def _tables(
+        self, source: Source, sections: Mapping[str, Section], paravirtual: bool, damage: list[str]
+    ) -> tuple[Tables, int]:
         """Where things are; and bytes of a context's slot."""
-        pages = _wanted(source, elf, ".xen_pages")
+        pages = _wanted(source, sections, ".xen_pages")
         name, width = (".xen_p2m", 16) if paravirtual else (".xen_pfn", 8)
-        frames = _wanted(source, elf, name)
+        frames = _wanted(source, sections, name)
         count = frames.size // width
         if frames.offset + count * width > source.size:
             count = max(0, source.size - frames.offset) // width
             damage.append(f"cut off: {name} of {frames.size} bytes ends at {count} of {frames.size // width} entries")
         count = min(count, pages.size // PAGE)
-        words = source.array(frames.offset, 8, count * width // 8, name)
-        contexts = elf.section(".xen_prstatus")
+        words = source.array(frames.offset if count else 0, 8, count * width // 8, name)
+        contexts = sections.get(".xen_prstatus")
         slot = contexts.entsize if contexts is not None else 0
         if contexts is not None and slot < xen_context.SIZE32:
             slot = xen_context.SIZE64
@@ -120,7 +127,7 @@ class XenElf(XenImage):
     @property
     def shared_info(self) -> memoryview | None:
         """The page shared by guest and hypervisor (struct shared_info of public/xen.h), or None."""
-        section = self._elf.section(".xen_shared_info")
+        section = self._sections.get(".xen_shared_info")
         if section is None or section.offset + section.size > self.source.size:
             return None
         return self.source.view[section.offset : section.offset + min(section.size, PAGE)]
@@ -130,8 +137,23 @@ class XenElf(XenImage):
         return [(kind, bytes(data)) for kind, data in self._notes.items() if kind not in (NOTE_NONE, NOTE_HEADER)]
 
 
-def _wanted(source: Source, elf: Elf, name: str) -> Section:
-    section = elf.section(name)
+def _named(elf: Elf) -> dict[str, Section]:
+    """Sections by name. Xen 4 writes the names last: where the file ends before them, a section's form tells it."""
+    found = {section.name: section for section in reversed(elf.sections)}
+    if elf.names_cut:
+        largest = max((s.size for s in elf.sections if s.entsize == PAGE), default=0)
+        for section in elf.sections:
+            if section.type == SHT_NOTE:
+                found.setdefault(".note.Xen", section)
+            elif section.entsize == PAGE:
+                found.setdefault(".xen_pages" if section.size == largest else ".xen_shared_info", section)
+            elif section.entsize in FORMS:
+                found.setdefault(FORMS[section.entsize], section)
+    return found
+
+
+def _wanted(source: Source, sections: Mapping[str, Section], name: str) -> Section:
+    section = sections.get(name)
     if section is None:
         raise FormatError(source.name, f"a Xen core without a section {name}")
     return section

@@ -79,6 +79,27 @@ def test_pages_that_are_cut_off(built: Domain, tmp_path: Path, form: str, pages:
         assert target.pfn_to_mfn(lost[0]) == frames.mfn(lost[0])
 
 
+def test_registers_are_left_where_names_and_frame_table_are_cut_off(built: Domain, tmp_path: Path) -> None:
+    """Xen 4 writes both behind the pages: without them no page can be found, but the contexts lie before."""
+    path = built.write(tmp_path, "elf")
+    cut(path, path.stat().st_size // 2)
+    with kdbg.open(path) as target:
+        assert [cpu.registers["rip"] for cpu in target.cpus()] == [c.registers["rip"] for c in built.planned.cpus]
+        assert len(target.pages) == 0
+        assert any(".xen_p2m" in sentence for sentence in target.info.damage)
+        assert any("names" in sentence for sentence in target.info.damage)
+
+
+def test_cut_within_the_names(built: Domain, tmp_path: Path) -> None:
+    """Nothing but names is lost: everything else is found by its form."""
+    path = built.write(tmp_path, "elf")
+    cut(path, path.stat().st_size - 40)
+    with kdbg.open(path) as target:
+        assert target.info.host == "builder"
+        assert set(target.pages) == set(built.image.frames.pages)
+        assert not target.info.complete
+
+
 @pytest.mark.parametrize("form", ["xc_core", "elf"])
 def test_cut_at_every_kind_of_place(built: Domain, tmp_path: Path, form: str) -> None:
     """Whatever remains, it opens in part or says in one sentence why not."""
