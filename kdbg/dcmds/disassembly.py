@@ -135,6 +135,8 @@ def _shown(call: Call, show: _Show, address: int, count: int, end: int | None, w
     synopsis="[mode]",
     words=1,
     example="::dismode ia32",
+    help="Without a word it shows how bytes are taken for instructions; with one of ::disasms it changes that.",
+    hint=False,
 )
 def dismode(call: Call) -> Iterator[Text]:
     """The mode, after it was changed if one is given."""
@@ -149,7 +151,11 @@ def dismode(call: Call) -> Iterator[Text]:
     yield Text(f"disassembly mode is {mode} ({MODES[mode]})")
 
 
-@dcmd("disasms", "list the modes of the disassembler", address=NONE, example="::disasms")
+@dcmd(
+    "disasms", "list the modes of the disassembler", address=NONE, example="::disasms",
+    help="Lists the modes that ::dismode knows.",
+    hint=False,
+)  # fmt: skip
 def disasms(call: Call) -> Iterator[Text]:
     """Every mode and what it is."""
     for name, description in MODES.items():

@@ -92,6 +92,11 @@ def _pfn_of(call: Call, mfn: int) -> int | None:
     pipe=lambda record: record.mfn,
     example="4a1::pfntomfn",
     module="unix",
+    help=(
+        "A paravirtual domain numbers its pages by pfn, the machine below it by mfn. This leads from the "
+        "former to the latter."
+    ),
+    hint=False,
 )
 def pfntomfn(call: Call) -> Iterator[Frames]:
     """The machine frame of the pfn; in a machine of its own it is the same."""
@@ -111,6 +116,11 @@ def pfntomfn(call: Call) -> Iterator[Frames]:
     pipe=lambda record: record.pfn,
     example="1324::mfntopfn",
     module="unix",
+    help=(
+        "Leads from the frame of the machine, as page tables of a paravirtual domain hold it, to the page of "
+        "the domain."
+    ),
+    hint=False,
 )
 def mfntopfn(call: Call) -> Iterator[Frames]:
     """The first pfn that has the machine frame."""
@@ -182,6 +192,11 @@ def take_apart(entry: int, level: int, no_execute: int, global_bit: int, machine
     text=_entry_text,
     example="8000000001da8063::pte",
     module="unix",
+    help=(
+        "Shows the bits of a page-table entry by name, and the frame that it holds. -l tells the level it is "
+        "of, 0 for a 4K page."
+    ),
+    hint=False,
 )
 def pte(call: Call) -> Iterator[Entry]:
     """The entry that the address is."""
@@ -246,6 +261,11 @@ def _place_text(record: Any, view: View) -> str:
     pipe=lambda record: record.pfn if isinstance(record, Place) else None,
     example="fffffffffbc4b7f0::vatopfn",
     module="unix",
+    help=(
+        "Walks the page tables for an address and shows the entry of each level and the frame at the end. -a "
+        "names the address space: the address of a struct as. ::ptwalk shows the flags by name as well."
+    ),
+    hint=False,
 )
 def vatopfn(call: Call) -> Iterator[Level | Place | Text]:
     """The way of the address through the page tables."""
@@ -305,6 +325,8 @@ def _by_tables(call: Call) -> Iterator[Level | Place | Text]:
     pipe=lambda record: getattr(record, "physical", None),
     example="fffffffffbc4b7f0::vtop",
     module="mdb",
+    help="Gives the physical address of a virtual one. -a names the address space: the address of a struct as.",
+    hint=False,
 )
 def vtop(call: Call) -> Iterator[Place | Text]:
     """The guest-physical address."""

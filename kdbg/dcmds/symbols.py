@@ -296,6 +296,8 @@ def _described(call: Call, symbol: Symbol) -> str:
     synopsis="name",
     words=None,
     example="::nmdel mytable",
+    help="Takes back what ::nmadd has added.",
+    hint=False,
 )
 def nmdel(call: Call) -> Iterator[Text]:
     """Remove a private symbol."""
@@ -307,7 +309,11 @@ def nmdel(call: Call) -> Iterator[Text]:
     yield Text(f"deleted {_described(call, symbol)}")
 
 
-@dcmd("$e", "list global symbols and the values there", address=NONE, words=0, example="$e")
+@dcmd(
+    "$e", "list global symbols and the values there", address=NONE, words=0, example="$e",
+    help="Shows global symbols with the value that lies at each.",
+    hint=False,
+)  # fmt: skip
 def globals_(call: Call) -> Iterator[Text]:
     """Global functions and data objects, each with the word at its address."""
     radix = call.session.radix

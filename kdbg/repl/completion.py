@@ -71,7 +71,7 @@ class LanguageCompleter(Completer):
         }
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """What may stand at the cursor; nothing where a damaged dump, or a mistake of ours, keeps it from being told."""
+        """What may stand at the cursor; nothing where a damaged dump or a mistake of ours prevents it."""
         try:
             return list(self._completions(at_cursor(document.text_before_cursor)))
         except Exception:

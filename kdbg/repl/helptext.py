@@ -10,7 +10,8 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from kdbg.dcmds.registry import Dcmd, Need
+from kdbg.dcmds import group_of
+from kdbg.dcmds.registry import Dcmd, Need, Type
 from kdbg.repl.screen import visible
 
 if TYPE_CHECKING:
@@ -64,19 +65,26 @@ def page(dcmd: Dcmd, width: int, style: Style) -> str:
     """The manual page of a dcmd."""
     prefix = ADDRESS[dcmd.address]
     named = dcmd.name if dcmd.name[:1] in "$:/\\?@=>" else f"::{dcmd.name}"
-    synopsis = f"{prefix}{named} {dcmd.synopsis}".rstrip()
+    flags = "".join(option.letter for option in dcmd.options if option.type is Type.FLAG)
+    synopsis = f"{prefix}{named} {dcmd.synopsis or (f'[-{flags}]' if flags else '')}".rstrip()
     parts = [
         _section("NAME", f"{dcmd.name} - {dcmd.summary}", width, style),
         style.bold("SYNOPSIS") + "\n" + _fit(synopsis, width, 4, style.code),
     ]
-    if dcmd.help:
-        parts.append(_section("DESCRIPTION", dcmd.help, width, style))
+    if description := dcmd.help or _first_words(dcmd):
+        parts.append(_section("DESCRIPTION", description, width, style))
     if dcmd.options:
         parts.append(style.bold("OPTIONS") + "\n" + _options(dcmd, width))
     if dcmd.example:
         lines = "\n".join("    " + style.code(visible(line)) for line in dcmd.example.splitlines())
         parts.append(style.bold("EXAMPLE") + "\n" + lines)
     return "\n\n".join(parts) + "\n"
+
+
+def _first_words(dcmd: Dcmd) -> str:
+    """What the function's own docstring says first, for a dcmd without a help text."""
+    text = textwrap.dedent(dcmd.run.__doc__ or "").strip()
+    return re.split(r"\n\s*\n|\s+(?:Raises|Source)\b", text)[0].replace("``", "").replace("`", "")
 
 
 def _section(heading: str, text: str, width: int, style: Style) -> str:
@@ -144,7 +152,7 @@ def all_dcmds(vocabulary: Vocabulary, width: int, style: Style) -> str:
     for name in vocabulary.dcmds().names:
         dcmd = vocabulary.dcmd(name)
         if dcmd is not None:
-            groups.setdefault(dcmd.module or "language", []).append((name, dcmd.summary))
+            groups.setdefault(group_of(dcmd), []).append((name, dcmd.summary))
     return _grouped(groups, width, style)
 
 
@@ -154,7 +162,7 @@ def all_walkers(vocabulary: Vocabulary, width: int, style: Style) -> str:
     for name in vocabulary.walkers().names:
         walker = vocabulary.walker(name)
         if walker is not None:
-            groups.setdefault(walker.module or "walkers", []).append((name, walker.summary))
+            groups.setdefault(group_of(walker), []).append((name, walker.summary))
     return _grouped(groups, width, style)
 
 

@@ -21,8 +21,7 @@ NOTES = 4
 
 def greeting(target: Target, width: int) -> Iterator[str]:
     """Lines to show before the first prompt."""
-    told = what_it_is(target)
-    if told:
+    for told in what_it_is(target):
         yield from _wrapped(told, width)
     groups = declared_groups(target)
     if groups:
@@ -37,20 +36,20 @@ def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(visible(text), max(20, width - 1), subsequent_indent="  ", break_on_hyphens=False)
 
 
-def what_it_is(target: Target) -> str:
-    """One sentence on a target; empty where there is none."""
-    if target.kind == "none":
-        return ""
+def what_it_is(target: Target) -> list[str]:
+    """What a target is, and which kernel is in it. Nothing is counted for it: the prompt is to come at once."""
     name = os.path.basename(target.name)
     if target.kind != "dump":
-        kind = "ELF file" if target.kind == "object" else "raw bytes"
-        return f"{name}: {kind}"
-    info = target.info  # type: ignore[attr-defined]
-    size = f", {info.memory_size / (1 << 20):.0f} MB" if info.memory_size else ""
-    cpus = f", {info.cpus} CPU{'s' if info.cpus != 1 else ''}" if info.cpus else ""
-    kernel = f"; {info.kernel}" if info.kernel else "; no kernel that kdbg knows"
-    host = f" on {info.host}" if info.host else ""
-    return f"{name}: {info.format}, {info.bits}-bit{size}{cpus}{kernel}{host}"
+        kind = {"object": "ELF file", "raw": "raw bytes"}.get(target.kind)
+        return [f"{name}: {kind}"] if kind else []
+    image, kernel = target.image, target.kernel  # type: ignore[attr-defined]
+    cpus = len(image.contexts)
+    counted = f", {cpus} CPU{'s' if cpus != 1 else ''}" if cpus else ""
+    told = f"{name}: {image.format}, {target.bits}-bit{counted}"
+    if kernel is None:
+        return [f"{told}; no kernel that kdbg knows"]
+    host = kernel.uname.get("nodename")
+    return [told, (kernel.describe() or f"a {kernel.name} kernel") + (f" on {host}" if host else "")]
 
 
 def in_short(target: Target) -> tuple[str, str]:

@@ -36,8 +36,7 @@ class Vocabulary:
         self.symbols = LazyIndex(target.symbol_names, self.lock)
         self.types = LazyIndex(target.type_names, self.lock)
         self._modules: dict[str, LazyIndex] = {}
-        self._dcmds: tuple[int, NameIndex] | None = None
-        self._walkers: tuple[int, NameIndex] | None = None
+        self._commands: dict[str, tuple[int, NameIndex]] = {}
 
     def indexes(self) -> Sequence[LazyIndex]:
         """The large indexes, for `kdbg.repl.names.make_in_background`."""
@@ -47,19 +46,21 @@ class Vocabulary:
 
     def dcmds(self) -> NameIndex:
         """Names of all dcmds."""
-        loaded = len(self.session.loaded)
-        if self._dcmds is None or self._dcmds[0] != loaded:
-            with self.lock:
-                self._dcmds = loaded, NameIndex([*declared_names(self.session, "DCMDS"), *self.session.loaded])
-        return self._dcmds[1]
+        return self._declared("DCMDS", len(self.session.loaded))
 
     def walkers(self) -> NameIndex:
         """Names of all walkers."""
-        loaded = len(self.session.loaded)
-        if self._walkers is None or self._walkers[0] != loaded:
+        return self._declared("WALKERS", len(self.session.loaded_walkers))
+
+    def _declared(self, attribute: str, loaded: int) -> NameIndex:
+        """The index of what is declared; made anew when ``::load`` has brought more."""
+        known = self._commands.get(attribute)
+        if known is None or known[0] != loaded:
+            from kdbg.dcmds import found_names
+
             with self.lock:
-                self._walkers = loaded, NameIndex(declared_names(self.session, "WALKERS"))
-        return self._walkers[1]
+                known = self._commands[attribute] = loaded, NameIndex(found_names(self.session, attribute))
+        return known[1]
 
     def dcmd(self, name: str) -> Dcmd | None:
         """The dcmd of that name, or None."""
@@ -196,15 +197,6 @@ class Vocabulary:
             return []
 
 
-def declared_names(session: Session, attribute: str) -> Iterator[str]:
-    """Names in the tables of `kdbg.dcmds` that hold for the target; ``attribute``: DCMDS or WALKERS."""
-    from kdbg.dcmds import tables
-
-    for table in tables(session.target, attribute):
-        for names in table.values():
-            yield from names
-
-
 def _near(name: str, names: Sequence[str]) -> list[str]:
     from difflib import get_close_matches
 
@@ -266,13 +258,13 @@ def _separators(member: Type) -> Iterable[str]:
 
 
 def declared_groups(target: Target) -> list[str]:
-    """Names of the groups whose commands hold for the target: the language, dumps, its kernel."""
-    from kdbg.dcmds import LANGUAGE, tables
+    """Names of the groups whose commands hold for the target: ours for all, its kernel's."""
+    from kdbg.dcmds import tables
 
     groups: dict[str, None] = {}
     for attribute in ("DCMDS", "WALKERS"):
         for table in tables(target, attribute):
             for path in table:
                 package, _, _ = path.removeprefix("kdbg.dcmds.").rpartition(".")
-                groups.setdefault("language" if table is LANGUAGE else package or "dump")
+                groups.setdefault(package or "kdbg")
     return list(groups)

@@ -20,9 +20,16 @@ def _columns(pointer: int) -> tuple[int, int]:
     return 3 + pointer + 9, 3 + pointer + 4
 
 
-@dcmd("cpuinfo", "show what the CPUs are doing", address=OPTIONAL, synopsis="[-v]", needs=("kernel",), module="genunix",
+@dcmd(
+    "cpuinfo", "show what the CPUs are doing", address=OPTIONAL, synopsis="[-v]", needs=("kernel",), module="genunix",
       options=[flag("v", "with flags, interrupt threads and run queue")],
-      table=lambda call: CpuTable(detailed=bool(call.options.v)), example="::cpuinfo -v")  # fmt: skip
+      table=lambda call: CpuTable(detailed=bool(call.options.v)), example="::cpuinfo -v",
+    help=(
+        "A row for each CPU: its flags, length of its queue, priorities, and the thread and process on it. An "
+        "address or an id shows that CPU alone; -v adds the state of its queue and interrupt threads."
+    ),
+    hint=False,
+)  # fmt: skip
 def cpuinfo(call: Call) -> Iterator[CpuInfo]:
     """All CPUs, or the one with an id or address."""
     cpus: Cpus = call.kernel.part(Cpus)
@@ -128,9 +135,16 @@ def _cpu_id(call: Call) -> int:
         raise CommandError(f"failed to find cpuid for cpu at {call.address:x}: no mapping for address") from None
 
 
-@dcmd("cpustack", "show the stack of a CPU", address=OPTIONAL, synopsis="[-v] [-c cpuid] [cnt]", module="kernel",
+@dcmd(
+    "cpustack", "show the stack of a CPU", address=OPTIONAL, synopsis="[-v] [-c cpuid] [cnt]", module="kernel",
       options=[flag("v", "with frame pointers"), number("c", "cpuid", "of that CPU")], words=None,
-      needs=("kernel",), table=lambda call: _frame_table(call), example="::cpustack -c 0")  # fmt: skip
+      needs=("kernel",), table=lambda call: _frame_table(call), example="::cpustack -c 0",
+    help=(
+        "Shows the stack of a CPU from the registers that the dump holds of it, outermost frame last. An "
+        "address names the CPU structure."
+    ),
+    hint=False,
+)  # fmt: skip
 def cpustack(call: Call) -> Iterator[Frame]:
     """The frames from the CPU's frame pointer on; its program counter itself is not shown."""
     cpu = _cpu_id(call)
@@ -145,9 +159,13 @@ def _frame_table(call: Call) -> Table:
     return FrameTable(with_pointer=bool(call.options.v), limit=argument_limit(call, DEFAULT_ARGUMENTS))
 
 
-@dcmd("cpuregs", "show the registers of a CPU", address=OPTIONAL, synopsis="[-c cpuid]", module="kernel",
+@dcmd(
+    "cpuregs", "show the registers of a CPU", address=OPTIONAL, synopsis="[-c cpuid]", module="kernel",
       options=[number("c", "cpuid", "of that CPU")], needs=("kernel",), text=registers_text,
-      example="::cpuregs -c 1")  # fmt: skip
+      example="::cpuregs -c 1",
+    help="Shows the registers that the dump holds of a CPU: those of the virtual CPU when the dump was taken.",
+    hint=False,
+)  # fmt: skip
 def cpuregs(call: Call) -> Iterator[Registers]:
     """The registers that the dump holds of the CPU."""
     from kdbg.errors import UsageError

@@ -99,8 +99,15 @@ _MODCTL = Table([
 ])  # fmt: skip
 
 
-@dcmd("modctl", "show how the kernel controls its modules", address=OPTIONAL, plain_usage=True, needs=("kernel",),
-      module=MODULE, table=_MODCTL, example="::modctl")  # fmt: skip
+@dcmd(
+    "modctl", "show how the kernel controls its modules", address=OPTIONAL, plain_usage=True, needs=("kernel",),
+      module=MODULE, table=_MODCTL, example="::modctl",
+    help=(
+        "Shows how the kernel keeps its modules: one a row, with state, references and file; or the one at "
+        "the address."
+    ),
+    hint=False,
+)  # fmt: skip
 def modctl(call: Call) -> Iterator[ModctlRow | None]:
     """One modctl or all."""
     yield None
@@ -141,8 +148,12 @@ _MODINFO = Table([
 ])  # fmt: skip
 
 
-@dcmd("modinfo", "show what modules are loaded", address=OPTIONAL, plain_usage=True, needs=("kernel",),
-      module=MODULE, table=_MODINFO, example="::modinfo")  # fmt: skip
+@dcmd(
+    "modinfo", "show what modules are loaded", address=OPTIONAL, plain_usage=True, needs=("kernel",),
+      module=MODULE, table=_MODINFO, example="::modinfo",
+    help="Shows the modules that are loaded: id, place and size, revision, and what each says of itself.",
+    hint=False,
+)  # fmt: skip
 def modinfo(call: Call) -> Iterator[ModuleRow | None]:
     """One module or all."""
     yield None
@@ -190,9 +201,13 @@ _OBJECTS = Table([pointer("BASE", "base"), pointer("LIMIT", "limit"), pointer("S
 _VERSIONS = Table([text("NAME", "name", 28), text("VERSION", "version", 0)])
 
 
-@dcmd("objects", "list the modules with the places of their text", address=NONE, synopsis="[-v]", needs=("kernel",),
+@dcmd(
+    "objects", "list the modules with the places of their text", address=NONE, synopsis="[-v]", needs=("kernel",),
       options=[flag("v", "names and versions")], table=lambda call: _VERSIONS if call.options.v else _OBJECTS,
-      pipe=lambda record: record.base, module="mdb", example="::objects -v")  # fmt: skip
+      pipe=lambda record: record.base, module="mdb", example="::objects -v",
+    help="Shows the modules with base and size of their text: what names before a backquote may be.",
+    hint=False,
+)  # fmt: skip
 def objects(call: Call) -> Iterator[ObjectRow | None]:
     """All modules in the order of the kernel's list."""
     yield None

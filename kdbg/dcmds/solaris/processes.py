@@ -116,9 +116,16 @@ def _addresses(call: Call) -> Iterator[int]:
     return walk_processes(Walk(call.session, "proc", None))
 
 
-@dcmd("ptree", "show processes as a tree", address=OPTIONAL, words=None, needs=("kernel",), module=MODULE,
+@dcmd(
+    "ptree", "show processes as a tree", address=OPTIONAL, words=None, needs=("kernel",), module=MODULE,
       text=lambda record, view: f"{'     ' * record.depth}{record.address:0{view.pointer_width}x}  {record.name}",
-      example="0t1::pid2proc | ::ptree")  # fmt: skip
+      example="0t1::pid2proc | ::ptree",
+    help=(
+        "Shows all processes, children indented below their parents; with the address of a process its "
+        "ancestors, itself and its descendants."
+    ),
+    hint=False,
+)  # fmt: skip
 def ptree(call: Call) -> Iterator[SolarisProcess]:
     """All processes, or the ancestors of one, itself and those below it."""
     part: Processes = call.kernel.part(Processes)
@@ -134,9 +141,16 @@ def ptree(call: Call) -> Iterator[SolarisProcess]:
         yield replace(part.record(address), depth=part.depth(address))
 
 
-@dcmd("pgrep", "find processes by name", address=NONE, synopsis="[-x] [-n | -o] pattern", words=None, needs=("kernel",),
+@dcmd(
+    "pgrep", "find processes by name", address=NONE, synopsis="[-x] [-n | -o] pattern", words=None, needs=("kernel",),
       options=[flag("x", "the whole name matches"), flag("n", "only the newest"), flag("o", "only the oldest")],
-      lenient=True, table=lambda call: ProcessTable(), module=MODULE, example="::pgrep -x sshd")  # fmt: skip
+      lenient=True, table=lambda call: ProcessTable(), module=MODULE, example="::pgrep -x sshd",
+    help=(
+        "Shows the processes whose names match an extended regular expression. -x: the whole name must match; "
+        "-n, -o: the newest or oldest alone."
+    ),
+    hint=False,
+)  # fmt: skip
 def pgrep(call: Call) -> Iterator[SolarisProcess]:
     """The processes whose names match an extended regular expression, in the order of the tree."""
     from kdbg.dcmds.ere import PatternError, compile_ere
@@ -161,8 +175,15 @@ def pgrep(call: Call) -> Iterator[SolarisProcess]:
         yield found
 
 
-@dcmd("pid2proc", "find a process by its id", address=OPTIONAL, needs=("kernel",), module=MODULE,
-      text=lambda record, _: f"{record.address:x}", example="0t1::pid2proc")  # fmt: skip
+@dcmd(
+    "pid2proc", "find a process by its id", address=OPTIONAL, needs=("kernel",), module=MODULE,
+      text=lambda record, _: f"{record.address:x}", example="0t1::pid2proc",
+    help=(
+        "Gives the address of the process with an id, for a pipe. Ids are numbers in the default radix: write "
+        "0t for decimal ones."
+    ),
+    hint=False,
+)  # fmt: skip
 def pid2proc(call: Call) -> Iterator[Address]:
     """The address of the process whose id is the address (dot, where none is given)."""
     pid = call.address & 0xFFFFFFFF

@@ -31,8 +31,15 @@ class Status:
     """Which pages such a dump holds."""
 
 
-@dcmd("status", "say what is looked at", address=OPTIONAL, words=None, needs=("kernel",), module=MODULE,
-      text=lambda record, _: _status_text(record), example="::status")  # fmt: skip
+@dcmd(
+    "status", "say what is looked at", address=OPTIONAL, words=None, needs=("kernel",), module=MODULE,
+      text=lambda record, _: _status_text(record), example="::status",
+    help=(
+        "Tells what the dump is, the machine that it was taken of, its release of the system and, where the "
+        "kernel panicked, with which message."
+    ),
+    hint=False,
+)  # fmt: skip
 def status(call: Call) -> Iterator[Status]:
     """The dump and the system in it."""
     kernel, uname, image = call.kernel, call.kernel.uname, call.kernel.target.image
@@ -114,8 +121,15 @@ class PanicFact:
     value: int | str
 
 
-@dcmd("panicinfo", "show what the kernel wrote down when it panicked", address=NONE, needs=("kernel",), module=MODULE,
-      text=lambda record, view: _panic_text(record, view), example="::panicinfo")  # fmt: skip
+@dcmd(
+    "panicinfo", "show what the kernel wrote down when it panicked", address=NONE, needs=("kernel",), module=MODULE,
+      text=lambda record, view: _panic_text(record, view), example="::panicinfo",
+    help=(
+        "Shows what the kernel wrote down when it panicked: CPU, thread, message, registers. A dump of a "
+        "running system has nothing there."
+    ),
+    hint=False,
+)  # fmt: skip
 def panicinfo(call: Call) -> Iterator[PanicFact]:
     """CPU, thread, message and registers of the panic."""
     from kdbg.kernels.solaris.registers import panic
