@@ -36,8 +36,8 @@ class Shown:
     """Of the member."""
     type: str | None = None
     address: int | None = None
-    value: int | None = None
-    """Of an integer, enumeration or pointer; None for all else and where it cannot be read."""
+    value: int | str | None = None
+    """Of an integer, enumeration, pointer or text; None for all else and where it cannot be read."""
 
 
 @dataclass(slots=True)
@@ -110,7 +110,7 @@ class Renderer:
         self._line: list[str] = []
         self._element: Element | None = None
         self._place = 0
-        self._value: int | None = None
+        self._value: int | str | None = None
         self._holes: dict[int, Hole] = {}
         self._plans: dict[tuple[Type, bool, int, str | None, str], tuple[Element, ...]] = {}
         self._tops: dict[tuple[Type, bool, int, str | None], Element] = {}
@@ -359,7 +359,8 @@ class Renderer:
             raise self._stop(scope.leaves.failure("failed to read char array", address, error)) from None
         if not printable(text):
             return False
-        self._line.append(f'[ "{text.decode("ascii")}" ]')
+        self._value = text.decode("ascii")
+        self._line.append(f'[ "{self._value}" ]')
         return True
 
     # the end of structures, and holes in them
