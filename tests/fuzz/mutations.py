@@ -23,7 +23,10 @@ COMMANDS = (
     "::modinfo", "::evtchns", "::interrupts", "::ptescan", "::msgbuf", "::stacks", "::taskq", "::panicinfo",
     "::kmem_cache", "::walk kmem", "::walk freemem", "::walk vmem_alloc", "::walk kmem_slab_partial", "::nm ! true",
     "$r", "$C", "allthreads/4J", "p0::print proc_t p_user", "::walk thread | ::findstack -v", "::vmem",
-    "kas::walk seg", "::walk taskq_thread", "::walk memseg | ::print struct memseg",
+    "kas::walk seg", "::walk taskq_thread", "::walk memseg | ::print struct memseg", "::walk wchan", "::walk allpages",
+    "::walk bufctl | ::bufctl -v", "::walk thread | ::whatis -a", "thread_start::dis", "p0::print proc_t",
+    "::walk thread | ::thread -bdfimps", "::walk modctl | ::print modctl_t", "::ptescan -l writable-text",
+    "::ptescan -p 0t565 -l user-not-global", "::ps -T", "::stacks -a", "modules::list modctl_t mod_next", "utsname/s",
 )  # fmt: skip
 """Commands of the language; one that does not exist here gives an error like any other."""
 
