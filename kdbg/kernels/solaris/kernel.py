@@ -262,4 +262,5 @@ class Solaris:
         """The registers of the representative thread: of the panic, or of vCPU 0."""
         from kdbg.kernels.solaris.registers import representative_registers
 
-        return representative_registers(self)
+        # The control registers are variables too, and 0 for mdb: it does not look for them in a dump.
+        return {**representative_registers(self), "cr2": 0, "cr3": 0}
