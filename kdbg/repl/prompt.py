@@ -27,7 +27,9 @@ class Prompt:
         self.vocabulary = Vocabulary(session)
         self.style = helptext.Style(has_colour())
         self._columns = 0
-        self._read = read if read is not None else _read_plain
+        self.read = read if read is not None else read_plain
+        """Reads a line. Raises `EOFError` at the end."""
+        self._noted = 0
         self.name, self.kernel = startup.in_short(session.target)
 
     @property
@@ -40,6 +42,7 @@ class Prompt:
         self._fit()
         for line in startup.greeting(self.session.target, terminal_size().columns):
             self.session.screen.emit(line + "\n")
+        self._noted = len(self.session.target.notes)
         if rc:
             startup.run_rc(self.session)
         self.session.flush()
@@ -49,7 +52,7 @@ class Prompt:
         while True:
             try:
                 self.session.flush()
-                line = self._read(self)
+                line = self.read(self)
             except KeyboardInterrupt:
                 continue
             except EOFError:
@@ -73,6 +76,7 @@ class Prompt:
                 with session.progress.watch(visible(line.strip())):
                     self._answer(line)
                 self._be_kind(line)
+                self._tell_notes()
         except Quit:
             return False
         except Stopped:
@@ -104,6 +108,14 @@ class Prompt:
             if word is not None:
                 self.session.screen.emit(f"{word}\n")
 
+    def _tell_notes(self) -> None:
+        """Say what was found odd or missing on the way, once: the first of it, and how much there is."""
+        notes = self.session.target.notes[self._noted :]
+        self._noted += len(notes)
+        if notes:
+            more = f" (and {len(notes) - 1} more)" if len(notes) > 1 else ""
+            self.session.screen.emit(f"note: {notes[0]}{more}\n")
+
     def _fit(self) -> None:
         """Have lines as wide as the window, when that has changed."""
         columns = terminal_size().columns
@@ -111,7 +123,7 @@ class Prompt:
             self._columns = self.session.out.columns = columns
 
 
-def _read_plain(prompt: Prompt) -> str:
+def read_plain(prompt: Prompt) -> str:
     """A line from a dumb terminal. Raises `EOFError`."""
     sys.stdout.write(visible(prompt.text))
     sys.stdout.flush()
@@ -143,7 +155,7 @@ def interact(session: TerminalSession, rc: bool = True) -> int:
     if not is_dumb():
         from kdbg.repl.editor import Editor
 
-        prompt = Prompt(session, Editor().read_line)
+        prompt.read = Editor().read_line
         make_in_background(prompt.vocabulary.indexes())
         with session.silent():
             prompt.loop()

@@ -91,3 +91,13 @@ def test_a_mistake_of_ours_is_one_line(typing: Type, monkeypatch: pytest.MonkeyP
     told = written(typing("1\r\x04"))
     assert "internal error" in told
     assert told.count("\n") == 1
+
+
+def test_what_is_found_odd_on_the_way_is_told_once(typing: Type, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(self: TerminalSession, source: object) -> bool:
+        for number in range(3 if not self.target.notes else 0):
+            self.target.note(f"module {number} is damaged \x1b[2J")
+        return True
+
+    monkeypatch.setattr(TerminalSession, "run", run)
+    assert written(typing("1\r1\r\x04")) == "note: module 0 is damaged \\033[2J (and 2 more)\n"
