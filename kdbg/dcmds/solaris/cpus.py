@@ -49,7 +49,7 @@ def cpuinfo(call: Call) -> Iterator[CpuInfo]:
             yield cpus.info(address, cpu, None if interrupts is None else interrupts.get(cpu["id"], {}))
         except BrokenListError as broken:
             what = "disp_t" if broken.address == cpu["dispatcher"] else "kthread_t"
-            raise CommandError(f"failed to read {what} at {broken.address:x}: {broken.reason}\n") from None
+            raise CommandError(f"failed to read {what} at {broken.address:x}: {broken.reason}") from None
 
 
 def _known(call: Call, cpus: Cpus) -> list[tuple[int, dict[str, int]]]:
