@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 from kdbg.dcmds.registry import NONE, OPTIONAL, Call, View, dcmd, flag, number
 from kdbg.disasm import MODES, Instruction, disassemble, mode_of, previous
@@ -17,6 +18,18 @@ WINDOW = 10
 """Instructions before and after an address, unless said otherwise."""
 
 _Show = Callable[[Instruction, View], str]
+"""What stands before an instruction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of disassembly."""
+
+    address: int
+    label: str
+    instruction: str
+    before: str = field(repr=False)
+    """The address as the options want it shown, up to a multiple of eight columns."""
 
 
 def _tabbed(text: str) -> str:
@@ -25,16 +38,23 @@ def _tabbed(text: str) -> str:
 
 
 def _labelled(record: Instruction, view: View) -> str:
-    return _tabbed(f"{view.label(record.address) + ':':<{LABEL}}") + record.text
+    return _tabbed(f"{view.label(record.address) + ':':<{LABEL}}")
 
 
 def _bare(record: Instruction, view: View) -> str:
-    return _tabbed(f"{record.address:<{LABEL}x}") + record.text
+    return _tabbed(f"{record.address:<{LABEL}x}")
 
 
 def _both(record: Instruction, view: View) -> str:
     width = view.pointer_width
-    return _tabbed(f"{record.address:<{width}x}  {view.label(record.address) + ':':<{LABEL}}") + record.text
+    return _tabbed(f"{record.address:<{width}x}  {view.label(record.address) + ':':<{LABEL}}")
+
+
+def _text(record: Line, view: View) -> str:
+    out = view.session.out
+    # Where lines are broken at all, an instruction that does not fit goes to the next line as a whole.
+    gap = "\n" if out.wrapping and len(record.before) + len(record.instruction) > out.columns else ""
+    return record.before + gap + record.instruction
 
 
 def _start(call: Call) -> int:
@@ -67,14 +87,15 @@ def _start(call: Call) -> int:
         number("n", "cnt", "so many instructions (before and after, in a window)"),
     ],
     words=1,
-    text=lambda record, view: record.text,
+    text=_text,
+    pipe=lambda record: "text",
     help=(
         "At the start of a function, the whole function; anywhere else, the ten instructions before the address and "
         "the ten after it. Where a window begins is counted from the start of the function."
     ),
     example="::dis -n 4 resume",
 )
-def dis(call: Call) -> Iterator[Text] | None:
+def dis(call: Call) -> Iterator[Line]:
     """Instructions, one a line. Dot is left behind the last one."""
     show: _Show = _bare if call.options.a else _both if call.options.b else _labelled
     address = _start(call)
@@ -100,12 +121,15 @@ def _function_end(call: Call, address: int) -> int | None:
     return address + symbol.size if symbol.size else 0
 
 
-def _shown(call: Call, show: _Show, address: int, count: int, end: int | None, window: bool) -> Iterator[Text]:
+def _shown(call: Call, show: _Show, address: int, count: int, end: int | None, window: bool) -> Iterator[Line]:
     session, target = call.session, call.target
     space = Space.OBJECT if call.options.f or target.idle else Space.VIRTUAL
 
     def read(place: int, size: int) -> bytes:
         return target.read_some(place, size, space)
+
+    def line(found: Instruction) -> Line:
+        return Line(found.address, session.label(found.address), found.text, show(found, session.view))
 
     at = previous(session, read, address, count) if window else address
     while at < address if window else (at < end if end is not None else count >= 0):
@@ -113,7 +137,7 @@ def _shown(call: Call, show: _Show, address: int, count: int, end: int | None, w
         if found is None:
             call.fail()
             return
-        yield Text(show(found, session.view))
+        yield line(found)
         at = found.end
         count -= 0 if window else 1
     if window:
@@ -123,7 +147,7 @@ def _shown(call: Call, show: _Show, address: int, count: int, end: int | None, w
             if found is None:
                 call.fail()
                 return
-            yield Text(show(found, session.view))
+            yield line(found)
             at = found.end
     session.dot, session.increment = at, 0
 

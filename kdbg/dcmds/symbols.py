@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kdbg.dcmds.registry import NONE, OPTIONAL, REQUIRED, Call, Column, Table, View, dcmd, flag, number, word
@@ -48,7 +48,7 @@ class SymbolEntry:
     section: str
     index: int
     object: str
-    symbol: Symbol
+    symbol: Symbol = field(repr=False)
 
 
 def _entry(symbol: Symbol, object_name: str = "", name: str | None = None) -> SymbolEntry:

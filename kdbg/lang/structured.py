@@ -98,9 +98,10 @@ def _cell(value: Any) -> str:
 
 
 def plain(record: Any, pointers: frozenset[str] | set[str] = _ADDRESSES) -> dict[str, Any]:
-    """A record as what JSON can hold."""
+    """A record as what JSON can hold; fields that do not show in its ``repr`` are for the text view alone."""
     if is_dataclass(record):
-        made = {field.name: _value(getattr(record, field.name), field.name in pointers) for field in fields(record)}
+        shown = [field.name for field in fields(record) if field.repr]
+        made = {name: _value(getattr(record, name), name in pointers) for name in shown}
     elif isinstance(record, Mapping):
         made = {str(key): _value(value, str(key) in pointers) for key, value in record.items()}
     else:
