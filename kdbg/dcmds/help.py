@@ -109,11 +109,11 @@ def dmods(call: Call) -> None:
             if found is not None:
                 groups.setdefault(found.group, []).append((kind, name))
     if wanted is not None and wanted not in groups:
-        raise CommandError(f"{wanted} is not loaded")
+        raise CommandError(f"{wanted} module not loaded")
     for group in sorted(groups):
         if wanted in (None, group):
             call.session.out.line(group)
-            for kind, name in groups[group] if call.options.l or wanted else ():
+            for kind, name in groups[group] if call.options.l else ():
                 call.session.out.line(f"  {kind:<8}{name}")
 
 

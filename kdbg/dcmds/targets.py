@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from kdbg.dcmds.registry import NONE, REQUIRED, Call, Table, View, dcmd, flag, number, pointer, text
-from kdbg.errors import CommandError, UsageError
+from kdbg.errors import CommandError, SymbolNotFound, UsageError
 from kdbg.target import Target
 
 UNSUPPORTED = "operation not supported by target"
@@ -34,10 +34,39 @@ def mapped(target: Target, objects: bool = False) -> list[Mapping]:
         sizes = getattr(target, "sizes", None) or [getattr(target, "size", 0)]
         named = [f"{name} ({kind} file)" for name, kind in names if name]
         return [Mapping(0, size, size, name) for size, name in zip(sizes, named, strict=False)]
+    if target.kind == "dump":
+        return _modules(target) if objects else _kernel_segments(target)
     listed = getattr(target, "objects" if objects else "mappings", None)
     if listed is None:
         raise CommandError(NO_PROCESS)
     return [Mapping(m.base, m.base + m.size, m.size, m.name) for m in listed()]
+
+
+def _modules(target: Target) -> list[Mapping]:
+    """The text of each module of the kernel. Raises `CommandError`."""
+    return [Mapping(m.base, m.base + m.size, m.size, m.name) for m in target.require_kernel().modules()]
+
+
+def _kernel_segments(target: Target) -> list[Mapping]:
+    """The segments of the kernel's address space, named by the variables that they are. Raises `CommandError`."""
+    kernel = target.require_kernel()
+    if kernel.family != "solaris":
+        raise CommandError(UNSUPPORTED)
+    from kdbg.kernels.solaris.memory import seg, segments
+
+    found = []
+    for address in segments(kernel, target.lookup("kas").address):
+        one = seg(kernel, address)
+        found.append(Mapping(one.base, one.base + one.size, one.size, _name_of(target, address)))
+    return found
+
+
+def _name_of(target: Target, address: int) -> str:
+    try:
+        symbol, offset = target.nearest(address)
+    except SymbolNotFound:
+        return f"{address:x}"
+    return symbol.name if offset == 0 else f"{symbol.name}+{offset:#x}"
 
 
 def _or_fail(call: Call, objects: bool) -> Iterator[Mapping | None]:
@@ -73,10 +102,10 @@ def mappings(call: Call) -> Iterator[Mapping | None]:
 
 
 def _one(call: Call) -> tuple[Mapping | None, str]:
-    if call.target.kind != "object":
+    if call.target.kind not in ("object", "dump"):
         return None, UNSUPPORTED if call.target.kind == "raw" else NO_PROCESS
     asked = call.words[0] if call.words else call.address
-    for one in mapped(call.target):
+    for one in mapped(call.target, objects=call.target.kind == "dump"):
         if isinstance(asked, int):
             if one.base <= asked < one.limit:
                 return one, ""

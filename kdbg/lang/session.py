@@ -100,10 +100,21 @@ class Session:
     def _define_target_variables(self) -> None:
         """Variables that the target gives, defined when they are first asked for: registers, sizes."""
         target = self.target
-        sizes: dict[str, int] = getattr(target, "reserved", dict)()
+        if target.kind == "dump":
+            from kdbg.lang.registers import kernel_sizes
+
+            sizes: dict[str, int] = kernel_sizes(target)
+        else:
+            sizes = getattr(target, "reserved", dict)()
         for name in "bdemt":
             self.variables.add(Variable(name, sizes.get(name, 0), persistent=True))
-        for name, value in reversed(list(target.registers().items())):
+        registers = target.registers()
+        if "rip" in registers and "eax" not in registers:
+            from kdbg.lang.registers import with_parts
+
+            registers = with_parts(registers)
+        ordered = list(registers.items())
+        for name, value in ordered if target.kind == "dump" else reversed(ordered):
             if name not in self.variables:
                 self.variables.add(Variable(name, value, persistent=True, read_only=target.kind == "dump"))
 

@@ -92,3 +92,12 @@ def test_settings(target):
 )
 def test_settings_that_are_wrong(target, text, said):
     assert piped(f"::set {text}\n", target) == f"kdbg: {said}\n"
+
+
+def test_registers_come_with_their_parts():
+    from kdbg.lang.registers import with_parts
+
+    found = with_parts({"rip": 5, "rax": 0x1122334455667788, "r8": 0xFFFF_FFFF_8000_00F1, "rflags": 0x202})
+    assert list(found) == ["r8", "r8d", "r8w", "r8l", "rax", "eax", "ax", "ah", "al", "rip", "rflags", "eflags"]
+    assert (found["eax"], found["ax"], found["ah"], found["al"]) == (0x55667788, 0x7788, 0x77, 0x88)
+    assert (found["r8d"], found["r8w"], found["r8l"]) == (0x800000F1, 0xF1, 0xF1)
