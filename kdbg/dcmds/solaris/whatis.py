@@ -80,7 +80,14 @@ def _in_module(found: Whatis, view: View) -> str:
     return f"{found.address:x} is {_symbol(found.address, view)}in {found.module}'s {found.part}"
 
 
+def _mapping(found: Whatis, view: View) -> str:
+    where = f"in {found.name} [{found.start:x},{found.end:x})"
+    return f"{found.address:x} is {_symbol(found.address, view)}{where}"
+
+
 def _page_table(found: Whatis, view: View) -> str:
+    if found.start is not None:  # the records know more than mdb says
+        return _mapping(found, view)
     table = found.htable
     assert table is not None
     where = f"in the level {table.level} page table of hat {table.hat:x}"
@@ -93,8 +100,7 @@ _REPORTS = {
     "thread": lambda found, _: f"{_place(found)}allocated as a thread structure",
     "stack": lambda found, _: f"{found.address:x} is in thread {found.thread:x}'s stack{found.part}",
     "page": lambda found, _: f"{_place(found)}allocated as a page structure",
-    "mapping": lambda found, view: f"{found.address:x} is {_symbol(found.address, view)}in {found.name} "
-    f"[{found.base:x},{found.end:x})",
+    "mapping": _mapping,
     "page table": _page_table,
 }
 

@@ -59,8 +59,9 @@ class Whatis:
     """Of a module: "text segment" ...; of a stack: how the address lies to the stack pointer."""
     thread: int | None = None
     """Address of the thread whose stack it is."""
+    start: int | None = None
+    """Of the kernel's mapping in which it lies, where nothing better is known of it."""
     end: int | None = None
-    """Of a mapping."""
     cache: str | None = None
     state: str | None = None
     """"allocated" or "free"."""
@@ -204,7 +205,10 @@ class Whereabouts:
             if self.wishes.identifiers and not has_identifiers:
                 continue
             yield Progress(f"Searching {name}...")
-            yield from source()
+            try:
+                yield from source()
+            except Error as error:  # a kernel that has no such structures; the other sources may know
+                self.warn(f"{name}: {error}")
             if self.search.done:
                 break
         for address in self.search.unknown():
@@ -407,8 +411,9 @@ class Whereabouts:
             for address in segments(self.kernel, self.kernel.symbol("kas").address):
                 found = seg(self.kernel, address)
                 for one in self.search.take(found.base, found.size):
-                    mapping = Whatis(one, "mapping", found.base, one - found.base, end=found.base + found.size)
-                    yield replace(mapping, name=self._segment_name(address))
+                    mapping = self._page_table(one) or Whatis(one, "mapping", found.base, one - found.base)
+                    end = found.base + found.size
+                    yield replace(mapping, name=self._segment_name(address), start=found.base, end=end)
         except Error as error:
             self.warn(str(error))
 

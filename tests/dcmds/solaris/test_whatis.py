@@ -179,3 +179,13 @@ def test_open_files_of_a_process(sxc16: Any) -> None:
     assert [address for address in slots if address] == [
         record.address for record in sxc16.run(f"{process.address:x}::walk file")
     ]
+
+
+def test_a_page_table_is_known_as_one(sxc16: Any) -> None:
+    """By its record; the text stays mdb's, which knows the mapping alone."""
+    pfn = sxc16.run("p0::ptwalk")[0].pfn
+    address = 0xFFFFFE0000000000 + pfn * 4096 + 8
+    (found,) = sxc16.run(f"{address:x}::whatis")
+    assert (found.kind, found.base, found.offset) == ("page table", address - 8, 8)
+    assert (found.htable.level, found.htable.pfn) == (3, pfn)
+    assert said(sxc16, f"{address:x}::whatis") == f"{address:x} is in kpmseg [fffffe0000000000,fffffe0010000000)\n"
