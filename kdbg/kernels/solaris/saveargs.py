@@ -67,42 +67,33 @@ def saved_arguments(code: bytes, count: int, hidden: bool) -> Saved | None:
     start = int(hidden)
     last = min(start + count, REGISTERS)
     shown = last - start
-    instructions = list(_instructions(code))
-    frame = _frame_set_up(instructions)
-    if frame is None or shown == 0:
+    if shown == 0:
         return None
-    rest = instructions[frame:]
     for patterns, skipped in (
         (_STORES[start:last], start),
         (_PUSHES[start:last], 0),
         (_STORES_AFTER_RESULT[:shown] if hidden else [], 0),
     ):
-        done = _all_found(rest, patterns)
-        if done is not None:
-            return Saved(shown, count, skipped, done)
+        if patterns and all(pattern in code for pattern in patterns):
+            done = _all_found(code, patterns)
+            if done is not None:
+                return Saved(shown, count, skipped, done)
     return None
 
 
-def _frame_set_up(instructions: list[tuple[int, bytes]]) -> int | None:
-    """Number of instructions up to and with the one that sets the frame pointer."""
-    pushed = False
-    for at, (_, instruction) in enumerate(instructions):
+def _all_found(code: bytes, patterns: list[bytes]) -> int | None:
+    """Offset behind the instruction with which all patterns have been seen after the frame was set up."""
+    pushed = framed = False
+    wanted = set(patterns)
+    for offset, instruction in _instructions(code):
         if not pushed:
             pushed = instruction in _PUSHES_OF_RBP
-        elif instruction in _MOVES_TO_RBP:
-            return at + 1
-    return None
-
-
-def _all_found(instructions: list[tuple[int, bytes]], patterns: list[bytes]) -> int | None:
-    """Offset behind the instruction with which all patterns have been seen."""
-    wanted = set(patterns)
-    if not wanted:
-        return None
-    for offset, instruction in instructions:
-        wanted.discard(instruction)
-        if not wanted:
-            return offset + len(instruction)
+        elif not framed:
+            framed = instruction in _MOVES_TO_RBP
+        else:
+            wanted.discard(instruction)
+            if not wanted:
+                return offset + len(instruction)
     return None
 
 
