@@ -113,21 +113,43 @@ class Renderer:
         self._value: int | str | None = None
         self._holes: dict[int, Hole] = {}
         self._plans: dict[tuple[Type, bool, int, str | None, str], tuple[Element, ...]] = {}
+        self._singles: dict[tuple[Type, str | None], Element] = {}
         self._tops: dict[tuple[Type, bool, int, str | None], Element] = {}
 
     def show(self, type_: Type, address: int, prefix: str | None = None, suffix: str = "") -> Iterator[Shown]:
         """Show a type's value at an address; with a prefix, under that name."""
+        single = self._singles.get((type_, prefix))
+        if single is not None:
+            yield from self._single(single, address)
+            return
         scope = Scope(self.style, self._leaves, address, self.style.depth, prefix=prefix, suffix=suffix)
         element = self._top(scope, type_)
         if element.kind in COMPOSITE:
             if self.style.values:
                 self.memory.prepare(address, type_.size)
+        elif element.leaf is not None and not self.style.holes:
+            self._singles[type_, prefix] = element
+            yield from self._single(element, address)
+            return
         else:
             self.memory.forget()
         with suppress(_Stop):
             yield from self._visit(scope, element, 0, 0)
         if scope.depth:
             yield from self._close_all(scope)
+
+    def _single(self, element: Element, address: int) -> Iterator[Shown]:
+        """Show a value that has no parts, without further ado."""
+        self.memory.forget()
+        assert element.leaf is not None
+        try:
+            text, value = element.leaf(address, 0, element.name)
+        except Unshown as failure:
+            self._stop(failure)
+            return
+        place = f"{address & MASK64:x} " if self.style.addresses else ""
+        text = f"{element.indent}{place}{element.head}{text}"
+        yield Shown(text, element.path, element.spelling, address, value)
 
     def show_bits(self, type_: Type, address: int, bit: int, prefix: str) -> Iterator[Shown]:
         """Show a member that begins within a byte."""
