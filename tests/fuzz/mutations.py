@@ -27,6 +27,7 @@ COMMANDS = (
     "::walk bufctl | ::bufctl -v", "::walk thread | ::whatis -a", "thread_start::dis", "p0::print proc_t",
     "::walk thread | ::thread -bdfimps", "::walk modctl | ::print modctl_t", "::ptescan -l writable-text",
     "::ptescan -p 0t565 -l user-not-global", "::ps -T", "::stacks -a", "modules::list modctl_t mod_next", "utsname/s",
+    "linux_banner/s", "_text::dis", "_text::ptwalk", "_text::whatis", "::cpustack", "::cpustack -v", "::objects -v",
 )  # fmt: skip
 """Commands of the language; one that does not exist here gives an error like any other."""
 
