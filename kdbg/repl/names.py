@@ -56,7 +56,9 @@ class NameIndex:
 
     def near(self, name: str, limit: int = 3) -> list[str]:
         """Names that one may have meant, the nearest first: one slip away, or two behind the same three letters."""
-        found = {one: 1 for one in _slips(name) if one in self}
+        if len(name) < 2:
+            return []
+        found = {one: 1 for one in _slips(name) if len(one) > 1 and one in self}
         if len(name) >= 4:
             letters = set(name)
             first, end = self.range(name[:3])

@@ -38,6 +38,7 @@ def test_near_names() -> None:
     assert index.near("THREADLIST") == ["threadlist"]
     assert index.near("sp") == ["ps"]
     assert index.near("nothing_like_it") == []
+    assert NameIndex(["a", "ab", "v"]).near("q") == [], "anything is near to a single letter"
 
 
 def test_near_names_with_the_same_letters_go_first() -> None:
