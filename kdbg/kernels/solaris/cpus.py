@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kdbg.errors import Error, ReadError
 from kdbg.kernels.solaris.clock import lbolt
 from kdbg.kernels.solaris.layouts import Layout
+from kdbg.kernels.solaris.registers import panic
 from kdbg.kernels.solaris.threads import FREE, INTERRUPT_THREAD, Threads
 from kdbg.kernels.solaris.walks import BrokenListError, follow
 from kdbg.records import Cpu
@@ -209,8 +210,22 @@ def cpus(kernel: Solaris) -> Iterator[Cpu]:
         contexts = kernel.target.image.contexts
         yield from (Cpu(at, registers) for at, registers in enumerate(contexts))
         return
+    panicked = kernel.part(_panic_registers)
     for address, cpu in known:
-        yield Cpu(cpu["id"], context_of(kernel, cpu["id"]) or {}, cpu["thread"], address)
+        registers = context_of(kernel, cpu["id"]) or panicked.get(cpu["id"], {})
+        yield Cpu(cpu["id"], registers, cpu["thread"], address)
+
+
+def _panic_registers(kernel: Solaris) -> dict[int, Mapping[str, int]]:
+    """The registers that a dump without contexts has: those that the panicking CPU wrote down, by its id."""
+    told = None if kernel.target.image.contexts else panic(kernel)
+    if told is None:
+        return {}
+    try:
+        cpu = kernel.part(Cpus).load(kernel.symbol("panic_cpu").address)["id"]
+    except Error:
+        return {}
+    return {cpu: dict(told.registers)}
 
 
 def context_of(kernel: Solaris, cpu: int) -> Mapping[str, int] | None:
