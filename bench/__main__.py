@@ -8,6 +8,7 @@ machine only the smallest figure says something.
 from __future__ import annotations
 
 import resource
+import struct
 import subprocess
 import sys
 import tempfile
@@ -81,6 +82,23 @@ def language() -> None:
     line("commands a second from standard input", f"{count / spent:,.0f}", "10,000")
 
 
+def members(folder: Path, count: int = 100_000) -> None:
+    """`::print` and `::printf` of so many members, and of an array, in a file of {next, value} pairs."""
+    path = folder / "pairs.bin"
+    path.write_bytes(b"".join(struct.pack("<QQ", 16 * number + 16, number) for number in range(count)))
+    types = '::typedef -c LP64\n::typedef "struct { long next; long value; }" pair_t\n'
+    types += f'::typedef "struct {{ long all[0t{2 * count}]; }}" pairs_t\n'
+    command = [sys.executable, "-m", "kdbg.cli", str(path)]
+    bare = min(process(command, types) for _ in range(3))
+    for what, text in (
+        ("::print of 100,000 members", f"0::array pair_t 0t{count} | ::print pair_t value\n"),
+        ("::printf of 100,000 members", f'0::array pair_t 0t{count} | ::printf "%d\\n" pair_t value\n'),
+        ("::print -L of an array of 200,000", "0::print -L pairs_t\n"),
+    ):
+        spent = min(process(command, types + text) for _ in range(3)) - bare
+        line(what, f"{1000 * spent:.0f} ms", "quick")
+
+
 def translations(dump: Path) -> None:
     """Translations one by one and as an array."""
     import numpy as np
@@ -127,6 +145,7 @@ def main(words: list[str]) -> int:
         sizes = [builders.sparse(folder, int(size * builders.GIGABYTE)) for size in (0.1, 1, 10)]
         whole_processes([domain, *real, *sizes])
         language()
+        members(folder)
         translations(domain)
         commands(domain, [("::ptescan", "200 ms"), ("::ptescan -p 0t4242", "200 ms")])
         commands(threads, [("::threadlist", ""), ("::stacks", ""), ("::walk thread | ::findstack -v", "")])
