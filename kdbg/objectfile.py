@@ -309,4 +309,3 @@ class ObjectFile(Target):
             with contextlib.suppress(BufferError):  # somebody still holds a piece; it goes with that
                 mapped.close()
         self._file.close()
-

@@ -223,4 +223,3 @@ class _Dump:
         elif reason:
             where = prefixed(address + shown & MASK, 16)
             raise Abort(f"failed to read data at {where}: {reason}")
-

@@ -344,5 +344,3 @@ def _quietly(call: Call, name: str | None) -> Iterator[tuple[str, Symbol]]:
         yield from call.target.listed(name)
     except SymbolNotFound:
         return
-
-

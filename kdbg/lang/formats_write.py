@@ -189,9 +189,7 @@ def write_checked(session: Session, space: Space, address: int, value: int, size
     """Write a number of a given size if it fits. Raises `NotWritten`."""
     if size < 8 and value >> 8 * size:
         length = (value.bit_length() + 7) // 8
-        session.warn(
-            f"value too big for the length of the write: supplied {length} bytes but maximum is {size} bytes"
-        )
+        session.warn(f"value too big for the length of the write: supplied {length} bytes but maximum is {size} bytes")
         raise NotWritten(session)
     if size not in (1, 2, 4, 8):
         session.error_output.write(f"{session.program}: writes of size {size} are not supported\n ")

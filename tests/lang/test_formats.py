@@ -3,10 +3,14 @@ r"""``/ \ ? @ =``: every letter on planned bytes, counts, labels, wrapping, dot 
 from __future__ import annotations
 
 import struct
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from kdbg.lang.formats_letters import LETTERS
 from tests.lang.programs import DATA, Program, raw, run, session
 
 BYTES = struct.pack("<QqQ", 0x8877665544332211, -1, 0x41)
@@ -242,3 +246,14 @@ def test_pointers_of_a_32_bit_program_have_four_bytes(tmp_path):
     program = Program(bits=32).open(tmp_path)
     assert run(program, "table+4/KK") == f"{'prog`table+4:':16}7060504         b0a0908         \n"
     assert run(program, "table+4/p") == f"{'prog`table+4:':16}{'0x7060504':19}\n"
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.sampled_from(sorted(set(LETTERS) - set("vwzWZlLM")))), max_size=8))
+def test_any_list_of_letters_shows_something_and_goes_on(list_):
+    with tempfile.TemporaryDirectory() as folder:
+        target = raw(Path(folder), BYTES)
+        text = "".join(f"{count}{letter}" for count, letter in list_)
+        answer = run(target, f"4/{text}", "1=K")
+        assert answer.endswith(f"{'':16}1               \n")
+        assert "internal error" not in answer
+        target.close()
