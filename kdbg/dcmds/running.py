@@ -11,7 +11,8 @@ from kdbg.dcmds.registry import NONE, OPTIONAL, REQUIRED, Call, Option, Options,
 from kdbg.errors import CommandError, UsageError
 from kdbg.lang.errors import Abort, Silent
 from kdbg.lang.formats_numbers import prefixed
-from kdbg.lang.options import parse_options, to_number
+from kdbg.lang.numbers import to_number
+from kdbg.lang.options import parse_options
 
 UNSUPPORTED = "operation not supported by target"
 NO_EXECUTABLE = "run requires executable to be specified on command-line"

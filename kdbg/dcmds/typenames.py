@@ -79,7 +79,7 @@ def memory_of(target: Target, physical: bool = False) -> Memory:
 
 def number_reader(call: Call) -> Callable[[str], int]:
     """What reads a number in the default radix, or with its prefix. Raises `ParseError`."""
-    from kdbg.lang.options import to_number
+    from kdbg.lang.numbers import to_number
 
     radix = call.session.radix
     return lambda text: to_number(text, radix)

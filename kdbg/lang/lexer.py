@@ -9,14 +9,13 @@ is told where it stands.
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import CommandError, SymbolNotFound
 from kdbg.lang.errors import ParseError
+from kdbg.lang.numbers import convert, double
 from kdbg.lang.quotes import escape, longest_character_sequence, longest_word, resolve, unescape, unquote
-from kdbg.lang.variables import MASK
 
 if TYPE_CHECKING:
     from kdbg.lang.session import Session
@@ -317,7 +316,7 @@ class Lexer:
         found = _HEX.match(text, at)
         assert found is not None
         self._take(NUMBER, text, at, found.end() - at)
-        self.value = self.number(self.text, self.session.radix)
+        self.value = convert(self.text, self.session.radix)
         return NUMBER
 
     def _prefixed(self, text: str, at: int, base: int, digits: re.Pattern[str]) -> str:
@@ -328,40 +327,12 @@ class Lexer:
         fraction = _FRACTION.match(text, found.end()) if base == 10 else None
         if fraction is not None and fraction[1]:
             self._take(NUMBER, text, at, fraction.end() - at)
-            self.value = self._double(found[0], fraction[1])
+            self.value = double(found[0], fraction[1])
             return NUMBER
         read = found.end() + 1 - at if fraction is None else fraction.end() + 1 - at
         self._take(NUMBER, text, at, found.end() - at, read=read)
-        self.value = self.number(found[0], base)
+        self.value = convert(found[0], base)
         return NUMBER
-
-    def _double(self, whole: str, fraction: str) -> int:
-        value = float(self.number(whole, 10))
-        for digit in fraction:
-            value = value * 10 + ord(digit) - ord("0")
-        for _ in fraction:
-            value /= 10
-        return int(struct.unpack("<Q", struct.pack("<d", value))[0])
-
-    def number(self, digits: str, base: int) -> int:
-        """The value of digits in a base; one too large, or a digit beyond the base, is an error."""
-        try:
-            value = int(digits, base)
-        except ValueError:
-            value = 0
-            for digit in digits:
-                if value > MASK // base:
-                    break
-                one = int(digit, 16)
-                if one >= base:
-                    raise self.error(f"digit '{digit}' is invalid in current base\n") from None
-                value = value * base + one
-            else:
-                return value
-            value = MASK + 1
-        if value > MASK:
-            raise self.error("specified value exceeds maximum immediate value\n")
-        return value
 
     def _letter(self, text: str, at: int) -> str:
         found = _SYMBOL.match(text, at)
@@ -373,7 +344,7 @@ class Lexer:
             try:
                 self.value = self.session.lookup(word).address
             except SymbolNotFound:
-                self.value = self.number(word, self.session.radix)
+                self.value = convert(word, self.session.radix)
             return NUMBER
         return self._take(SYMBOL, text, at, len(word), word)
 
@@ -413,7 +384,7 @@ class Lexer:
             found = _DECIMAL.match(text, at)
             assert found is not None
             self._take(NUMBER, text, at, found.end() - at)
-            self.value = self.number(self.text, 10)
+            self.value = convert(self.text, 10)
             return NUMBER
         if char == "/":
             length = self._comment(text, at)

@@ -7,39 +7,10 @@ from typing import TYPE_CHECKING
 
 from kdbg.dcmds.registry import Option, Options, Type, Word
 from kdbg.errors import UsageError
-from kdbg.lang.errors import ParseError
-from kdbg.lang.variables import MASK
+from kdbg.lang.numbers import to_number
 
 if TYPE_CHECKING:
     from kdbg.lang.session import Session
-
-_BASES = {"i": 2, "o": 8, "t": 10, "x": 16}
-_DIGITS = {char: value for value, char in enumerate("0123456789abcdefghijklmnopqrstuvwxyz")}
-
-
-def to_number(text: str, radix: int) -> int:
-    """A number in the default radix or with its prefix. Raises `ParseError`, as in an expression."""
-    sign = 1
-    if text[:1] == "0" and (base := _BASES.get(text[1:2].lower())) is not None and len(text) > 2:
-        radix, text = base, text[2:]
-    if text[:1] in ("-", "+"):
-        sign = -1 if text[0] == "-" else 1
-        text = text[1:]
-    value = 0
-    for at, digit in enumerate(text):
-        one = _DIGITS.get(digit.lower())
-        if one is None:  # mdb takes any other character for a digit by its code, and so for one below 0
-            one = ord(digit) - ord("A") + 10
-        if value > MASK // radix:
-            raise ParseError("specified value exceeds maximum immediate value")
-        if one >= radix or (at == 0 and one < 0):
-            raise ParseError(f"digit '{digit}' is invalid in current base")
-        value *= radix
-        if value > MASK - (one & MASK):
-            raise ParseError("specified value exceeds maximum immediate value")
-        value = value + one & MASK
-    return (sign * value) & MASK
-
 
 def parse_options(
     session: Session, declared: Sequence[Option], words: Sequence[Word], lenient: bool = False

@@ -49,8 +49,8 @@ ELF_MAGIC = 0x464C457F
 def kernel_sizes(target: Target) -> dict[str, int]:
     """The one-letter variables of a Solaris kernel, from the variables in which it keeps its bounds; none of others.
 
-    ``b`` and ``d``: address and size of its data, ``t``: size of its text, ``m``: the magic number of ELF, ``e``: where it
-    begins, which illumos' own dumps do not tell.
+    ``b`` and ``d``: address and size of its data, ``t``: size of its text, ``m``: the magic number of ELF, ``e``: where
+    it begins, which illumos' own dumps do not tell.
     """
     bounds = {}
     try:

@@ -16,13 +16,14 @@ from kdbg.dcmds.registry import Call, Dcmd, View, Walker, Word
 from kdbg.errors import CommandError, SymbolNotFound
 from kdbg.lang.errors import OK, ParseError, PipeBroken, Quit
 from kdbg.lang.formats_numbers import offset, prefixed
-from kdbg.lang.options import to_number
+from kdbg.lang.numbers import to_number
 from kdbg.lang.output import FileSink, ListSink, Output, Sink
 from kdbg.lang.parser import Parser
 from kdbg.lang.pipeline import Command, Pipe, RecordPresenter, TextPresenter, call, invoke
+from kdbg.lang.reserved import Reserved
 from kdbg.lang.settings import Settings
 from kdbg.lang.source import PipeSource, Source, StandardInput, StringSource
-from kdbg.lang.variables import MASK, Variable, Variables
+from kdbg.lang.variables import MASK, Variables
 from kdbg.target import Nothing, Target
 
 if TYPE_CHECKING:
@@ -81,54 +82,14 @@ class Session:
         self.structured: Structured | None = None
         """Where records go when they are not shown as text."""
         self.interrupted = False
-        self._hidden = 1
         self.variables = Variables()
-        self._define_variables()
-
-    def _define_variables(self) -> None:
-        self.variables.add(Variable(".", persistent=True, fetch=lambda: self.dot, store=self._set_dot))
-        self._last_value = self.variables.add(Variable("0", persistent=True))
-        previous = Variable("2", persistent=True)
-        offset_ = Variable("1", persistent=True, before=lambda old: previous.set(old))
-        for variable in (offset_, previous, Variable("9", persistent=True)):
-            self.variables.add(variable)
-        self.variables.add(Variable("_", persistent=True, fetch=self._get_hidden, store=self._hide))
-        self.variables.add(Variable("hits", persistent=True))
-        self.variables.add(Variable("thread", persistent=True, read_only=True))
-        self.variables.define_later(self._define_target_variables)
-
-    def _define_target_variables(self) -> None:
-        """Variables that the target gives, defined when they are first asked for: registers, sizes."""
-        target = self.target
-        if target.kind == "dump":
-            from kdbg.lang.registers import kernel_sizes
-
-            sizes: dict[str, int] = kernel_sizes(target)
-        else:
-            sizes = getattr(target, "reserved", dict)()
-        for name in "bdemt":
-            self.variables.add(Variable(name, sizes.get(name, 0), persistent=True))
-        registers = target.registers()
-        if "rip" in registers and "eax" not in registers:
-            from kdbg.lang.registers import with_parts
-
-            registers = with_parts(registers)
-        ordered = list(registers.items())
-        for name, value in ordered if target.kind == "dump" else reversed(ordered):
-            if name not in self.variables:
-                self.variables.add(Variable(name, value, persistent=True, read_only=target.kind == "dump"))
-
-    def _get_hidden(self) -> int:
-        return 0 if self.settings.symbols else self._hidden
-
-    def _hide(self, value: int) -> None:
-        self.settings.symbols = not value
-        self._hidden = value
-
-    def _set_dot(self, value: int) -> None:
-        self.dot = value
+        self._last_value = Reserved(self).define(self.variables)
 
     # dot
+
+    def set_dot(self, value: int) -> None:
+        """Set dot, and nothing else."""
+        self.dot = value
 
     def next_dot(self, operator: str) -> int:
         """Dot plus the increment. Raises `ParseError` where that overflows."""

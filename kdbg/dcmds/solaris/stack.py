@@ -54,7 +54,7 @@ def argument_limit(call: Call, default: int) -> int:
     word = call.words[0]
     if not isinstance(word, str):
         return word
-    from kdbg.lang.options import to_number
+    from kdbg.lang.numbers import to_number
 
     return to_number(word, call.session.radix)
 
