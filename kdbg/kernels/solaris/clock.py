@@ -1,6 +1,7 @@
 """The kernel's clock: ticks and nanoseconds since it started, as of when the dump was taken.
 
-Facts: lbolt_info_t of <sys/clock_impl.h>; panic_lbolt64, lbolt_hybrid, lbolt_bootstrap.
+Facts: lbolt_info_t of <sys/clock_impl.h>; panic_lbolt64, lbolt_hybrid, lbolt_bootstrap; before 2010 ticks were counted
+in the variables lbolt64 and lbolt.
 """
 
 from __future__ import annotations
@@ -25,12 +26,10 @@ def hrtime(kernel: Solaris) -> int:
 
 def lbolt(kernel: Solaris) -> int:
     """Clock ticks since the start; those of the panic where there was one. 0 where they are not told."""
-    try:
-        ticks = int(kernel.variable("panic_lbolt64"))
-        if ticks > 0:
-            return ticks
-    except (Error, TypeError):
-        pass
+    if (ticks := _counted(kernel, "panic_lbolt64")) > 0:
+        return ticks
+    if not kernel.has_symbol("lb_info"):
+        return _counted(kernel, "lbolt64") or _counted(kernel, "lbolt")
     nanoseconds = hrtime(kernel)
     if nanoseconds <= 0:
         return 0
@@ -38,4 +37,12 @@ def lbolt(kernel: Solaris) -> int:
         stopped = int(kernel.load("lbolt_info_t", kernel.word_at("lb_info")).lbi_debug_time)
         return nanoseconds // int(kernel.variable("nsec_per_tick")) - stopped
     except (Error, ZeroDivisionError):
+        return 0
+
+
+def _counted(kernel: Solaris, name: str) -> int:
+    """The number in a variable; 0 where there is none."""
+    try:
+        return int(kernel.variable(name))
+    except (Error, TypeError):
         return 0

@@ -139,8 +139,9 @@ class EventChannels:
         if number == 0:
             return None
         try:
-            found = int.from_bytes(self._cpus[number].bytes(), "little")
-        except (ReadError, AttributeError):
+            cpus = self._cpus[number]
+            found = cpus if isinstance(cpus, int) else int.from_bytes(cpus.bytes(), "little")
+        except ReadError:
             return -1
         return (found & -found).bit_length() - 1
 

@@ -117,3 +117,28 @@ def test_messages_in_order(bits: int, open_domain: Callable[..., Any]) -> None:
 def test_messages_of_a_sample(sample: Callable[[str], Any], facts: Callable[[str], Any]) -> None:
     text = "\n".join(entry.text for entry in sample("domu32.core").log())
     assert text.splitlines() == facts("domu32.core")["msgbuf"].splitlines()
+
+
+class _OldKernel:
+    """The variables of a kernel that counts its ticks in lbolt64."""
+
+    def __init__(self, **variables: int) -> None:
+        self.variables = variables
+
+    def has_symbol(self, name: str) -> bool:
+        return name in self.variables
+
+    def variable(self, name: str) -> int:
+        import kdbg
+
+        if name not in self.variables:
+            raise kdbg.SymbolNotFound(name)
+        return self.variables[name]
+
+
+def test_ticks_of_kernels_before_lb_info() -> None:
+    from kdbg.kernels.solaris.clock import lbolt
+
+    old: Any = _OldKernel(lbolt64=0x1234, lbolt=0x34)
+    panicked: Any = _OldKernel(panic_lbolt64=0x1200, lbolt64=0x1234)
+    assert (lbolt(old), lbolt(panicked)) == (0x1234, 0x1200)
