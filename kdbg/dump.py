@@ -232,8 +232,9 @@ class Dump(Target):
 
     def type_names(self) -> Iterator[str]:
         """Names of all types of the kernel, in any order, some perhaps twice."""
-        if self.kernel is not None:
-            for _, container in self.kernel.types.containers():
+        types = getattr(self.kernel, "types", None)
+        if types is not None:
+            for _, container in types.containers():
                 yield from container.names()
 
     def symbol(self, name: str) -> Symbol:

@@ -142,11 +142,14 @@ class LazyIndex:
 
     def _make(self) -> NameIndex:
         runs: list[list[str]] = []
-        with self._lock:
-            names = iter(self._source())
+        names: Iterator[str] | None = None
         while True:
-            with self._lock:
-                batch = list(islice(names, BATCH))
+            try:
+                with self._lock:
+                    names = iter(self._source()) if names is None else names
+                    batch = list(islice(names, BATCH))
+            except Exception:  # a damaged table of names: what came before it is there
+                batch = []
             if not batch:
                 return NameIndex.of_runs(runs)
             runs.append(sorted(name for name in batch if plain(name)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +65,14 @@ def test_an_index_is_made_once_in_batches_and_leaves_out_what_cannot_be_typed() 
     assert index.ready
     assert len(index.get()) == 10_000
     assert asked == [1]
+
+
+def test_a_damaged_table_gives_what_can_be_read() -> None:
+    def source() -> Iterator[str]:
+        yield from (f"n{number}" for number in range(5000))
+        raise ValueError("damaged")
+
+    assert "n0" in LazyIndex(source, threading.RLock()).get()
 
 
 def test_names_are_not_taken_while_the_target_is_in_use() -> None:
