@@ -48,6 +48,12 @@ class RawFile(Target):
         """Bytes of the (first) file now: reserved variable ``d``."""
         return os.fstat(self._object.fileno()).st_size
 
+    @property
+    def sizes(self) -> list[int]:
+        """Bytes of each file."""
+        files = [self._object] if self._core is None else [self._object, self._core]
+        return [os.fstat(file.fileno()).st_size for file in files]
+
     def _file(self, space: Space) -> BinaryIO:
         return self._object if self._core is None or space is Space.OBJECT else self._core
 
@@ -107,10 +113,8 @@ class RawFile(Target):
 
     def objects(self) -> list[FileMapping]:
         """The file, or both: from address 0 on."""
-        found = [FileMapping(0, self.size, f"{self.name} (object file)")]
-        if self._core is not None:
-            found.append(FileMapping(0, os.fstat(self._core.fileno()).st_size, f"{self.core_name} (core file)"))
-        return found
+        names = [f"{self.name} (object file)", f"{self.core_name} (core file)"]
+        return [FileMapping(0, size, name) for size, name in zip(self.sizes, names, strict=False)]
 
     mappings = objects
 
