@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kdbg.errors import Error, ReadError
+from kdbg.kernels.solaris.kmem_rings import Rings, has_rings
 from kdbg.kernels.solaris.layouts import Layout
 from kdbg.kernels.solaris.lists import Guard, StoppedError, avl_elements, list_elements
 
@@ -41,7 +42,7 @@ _CACHE = {
     "maxcolor": "cache_maxcolor", "hash_shift": "cache_hash_shift", "hash_mask": "cache_hash_mask",
     "hash_table": "cache_hash_table", "magtype": "cache_magtype", "full": "cache_full.ml_list",
     "full_total": "cache_full.ml_total", "arena": "cache_arena", "constructor": "cache_constructor",
-    "partial_count": "cache_partial_slabs.avl_numnodes",
+    "partial_count": "cache_partial_slabs.avl_numnodes?",
 }  # fmt: skip
 _CPU = {
     "flags": "cc_flags", "rounds": "cc_rounds", "prounds": "cc_prounds", "loaded": "cc_loaded", "ploaded": "cc_ploaded",
@@ -82,7 +83,8 @@ class Cache:
     full_total: int
     arena: int
     constructor: int
-    partial_count: int
+    partial_count: int | None
+    """Slabs with free buffers; None where the kernel does not count them."""
 
     @property
     def hashed(self) -> bool:
@@ -161,8 +163,10 @@ class Structures:
         self._stack_at, self._stack_most = stack.offset, stack.type.size // self.word
         self._bufctl = Layout(kernel.type("kmem_bufctl_t"), {"next": "bc_next", "buffer": "bc_addr"})
         self._next_at = kernel.type("kmem_bufctl_t").member("bc_next").offset
-        self._complete_at = cache.member("cache_complete_slabs").offset
-        self._partial_at = cache.member("cache_partial_slabs").offset
+        self._rings = Rings(kernel) if has_rings(cache) else None
+        if self._rings is None:
+            self._complete_at = cache.member("cache_complete_slabs").offset
+            self._partial_at = cache.member("cache_partial_slabs").offset
 
     def _say(self, text: str) -> None:
         if self.trace is not None:
@@ -172,6 +176,8 @@ class Structures:
 
     def cache_addresses(self) -> Iterator[int]:
         """All caches in the order of the kernel's list. Raises `StoppedError`, `SymbolNotFound`."""
+        if self._rings is not None and not self.kernel.has_symbol("kmem_caches"):
+            return self._rings.caches()
         return list_elements(self.kernel, self.kernel.symbol("kmem_caches").address, "cache list", "cache")
 
     def caches(self) -> Iterator[Cache]:
@@ -206,6 +212,10 @@ class Structures:
     def slab(self, data: bytes, address: int) -> Slab:
         """The slab that these bytes are."""
         return Slab(address=address, **self._slab.unpack(data.ljust(self._slab.size, b"\0")))
+
+    def slab_at(self, address: int) -> Slab:
+        """The slab at an address. Raises `ReadError`."""
+        return self.slab(self.read(address, self.slab_size), address)
 
     def complete_slabs(self, cache: int, most: int | None = None) -> Iterator[Slab]:
         """Slabs of which all buffers are out; at most ``most``, and then their state is not checked.
@@ -249,13 +259,19 @@ class Structures:
     def slabs(self, cache: int) -> Iterator[Slab]:
         """All slabs: the complete ones, then the partial ones. Raises `StoppedError` (never before the first step)."""
         try:
+            if self._rings is not None:
+                yield from (self.slab_at(address) for address in self._rings.slabs(cache))
+                return
             yield from self.complete_slabs(cache)
             yield from self.partial_slabs(cache)
         except StoppedError as stop:
             raise StoppedError(str(stop), True, stop.address) from None
 
     def first_partial_slabs(self, cache: int) -> Iterator[Slab]:
-        """The partial slabs, or, where there are none, the first complete one. Raises `StoppedError`."""
+        """The partial slabs, or, where there are none, a complete one. Raises `StoppedError`."""
+        if self._rings is not None:
+            yield from (self.slab_at(address) for address in self._rings.slabs(cache, partial=True))
+            return
         try:
             partial = self.cache(cache).partial_count
         except ReadError as error:
