@@ -24,7 +24,7 @@ def visible(text: str, unicode: bool = True) -> str:
     printable character show as that character. What is not printable (controls C0 and C1, overrides of the direction of
     writing, other invisible ones) shows as the ``\ooo`` of its bytes.
     """
-    return text if text.isascii() and text.isprintable() else _ODD.sub(lambda found: _escaped(found[0], unicode), text)
+    return _ODD.sub(lambda found: _escaped(found[0], unicode), text)
 
 
 def _escaped(text: str, unicode: bool) -> str:
