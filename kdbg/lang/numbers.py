@@ -15,7 +15,7 @@ _TOO_LARGE = "specified value exceeds maximum immediate value"
 
 
 def convert(digits: str, base: int) -> int:
-    """The value of digits in a base; 0 of none. Raises `ParseError` at the first digit that is none, or one too many."""
+    """The value of digits in a base; 0 of none. Raises `ParseError` at a digit that is none, or one too many."""
     if base == 16 and len(digits) < 17 and digits.isalnum() and digits[1:2] not in "xX":
         try:
             return int(digits, 16)
