@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from kdbg.dcmds.registry import NONE, OPTIONAL, Call, View, dcmd, flag, number
-from kdbg.disasm import MODES, Instruction, disassemble, mode_of, previous
+from kdbg.disasm import ARM, MODES, Instruction, disassemble, mode_of, previous
 from kdbg.errors import CommandError, SymbolNotFound, UsageError
 from kdbg.lang.formats_numbers import digits
 from kdbg.records import Text
@@ -168,11 +168,11 @@ def dismode(call: Call) -> Iterator[Text]:
     if call.words:
         word = call.words[0]
         name = word if isinstance(word, str) else digits(word, 10)
-        if name not in MODES:
+        if name not in MODES and name != ARM:
             raise CommandError("failed to set disassembly mode: unknown disassembler name")
         session.disassembler = name
     mode = mode_of(session)
-    yield Text(f"disassembly mode is {mode} ({MODES[mode]})")
+    yield Text(f"disassembly mode is {mode} ({MODES.get(mode, 'ARM 64-bit disassembler')})")
 
 
 @dcmd(

@@ -1,7 +1,7 @@
 """Machine code to text, for any target: one instruction at an address, and where the instructions before it begin.
 
 Modes have mdb's names: ``amd64``, ``ia32``, ``ia16``, and ``default``, which decodes nothing (files of bytes, where
-nobody knows what is in them).
+nobody knows what is in them). One of ours is ``arm64``, for dumps of such machines.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ MODES = {
     "ia16": "Intel 16-bit disassembler",
     "ia32": "Intel 32-bit disassembler",
 }
-_BITS = {"amd64": 64, "ia32": 32, "ia16": 16}
+ARM = "arm64"
+_BITS = {"amd64": 64, "ia32": 32, "ia16": 16, ARM: 64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,16 @@ def default_mode(target: Target) -> str:
     """The mode that fits a target."""
     if target.kind == "raw":
         return "default"
+    if target.kind == "dump" and target.info.architecture in ("arm64", "aarch64"):  # type: ignore[attr-defined]
+        return ARM
     return "amd64" if target.bits == 64 else "ia32"
 
 
 def mode_of(session: Session) -> str:
     """The mode of a session: the one that was chosen, or the target's."""
-    return session.disassembler or default_mode(session.target)
+    if not session.disassembler:
+        session.disassembler = default_mode(session.target)
+    return session.disassembler
 
 
 class _Names:
@@ -92,12 +97,16 @@ class Code:
         return self._data[at]
 
 
-def _decode(session: Session, code: Code, address: int, bits: int) -> tuple[str | None, int]:
+def _decode(session: Session, code: Code, address: int, mode: str) -> tuple[str | None, int]:
     """Text (None where it is no instruction) and length. Raises `ReadError`."""
+    if mode == ARM:
+        from kdbg.disasm.arm import decode_arm
+
+        return decode_arm(lambda at: code.byte(address + at), address, session.label)
     from kdbg.disasm.operands import Invalid
     from kdbg.disasm.x86 import Decoder
 
-    decoder = Decoder(lambda at: code.byte(address + at), address, bits, _Names(session))
+    decoder = Decoder(lambda at: code.byte(address + at), address, _BITS[mode], _Names(session))
     try:
         return decoder.decode(), decoder.length
     except Invalid:
@@ -110,11 +119,11 @@ def _code(session: Session, read: Reader) -> Code:
 
 def disassemble(session: Session, read: Reader, address: int) -> Instruction | None:
     """The instruction at an address; None where it cannot be read (said already) or the mode decodes nothing."""
-    bits = _BITS.get(mode_of(session))
-    if bits is None:
+    mode = mode_of(session)
+    if mode not in _BITS:
         return None
     try:
-        text, length = _decode(session, _code(session, read), address, bits)
+        text, length = _decode(session, _code(session, read), address, mode)
     except ReadError as error:
         from kdbg.lang.formats_numbers import prefixed
 
@@ -129,16 +138,16 @@ def previous(session: Session, read: Reader, address: int, count: int) -> int:
 
     Instructions are counted from the start of the function that covers the address.
     """
-    bits = _BITS.get(mode_of(session))
+    mode = mode_of(session)
     extent = _Names(session).extent(address)
-    if bits is None or count <= 0 or extent is None or extent[0] >= address:
+    if mode not in _BITS or count <= 0 or extent is None or extent[0] >= address:
         return address
     seen = []
     at, code = extent[0], _code(session, read)
     while at < address:
         seen.append(at)
         try:
-            text, length = _decode(session, code, at, bits)
+            text, length = _decode(session, code, at, mode)
         except ReadError:
             return address
         if text is None:
