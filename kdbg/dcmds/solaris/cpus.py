@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from kdbg.dcmds.registry import OPTIONAL, Call, Table, View, dcmd, flag, number
 from kdbg.dcmds.solaris.registers import Registers, registers_text
 from kdbg.dcmds.solaris.stack import DEFAULT_ARGUMENTS, FrameTable, argument_limit
-from kdbg.errors import CommandError, Error, ReadError
+from kdbg.dcmds.solaris.walkers import cpu_problem
+from kdbg.errors import CommandError, Error, ReadError, UsageError
 from kdbg.kernels.solaris.cpus import CpuInfo, Cpus, context_of
+from kdbg.kernels.solaris.registers import context_registers
 from kdbg.kernels.solaris.stacks import Unwinder
 from kdbg.kernels.solaris.walks import BrokenListError
 from kdbg.records import Frame
@@ -21,15 +23,21 @@ def _columns(pointer: int) -> tuple[int, int]:
 
 
 @dcmd(
-    "cpuinfo", "show what the CPUs are doing", address=OPTIONAL, synopsis="[-v]", needs=("kernel",), module="genunix",
-      options=[flag("v", "with flags, interrupt threads and run queue")],
-      table=lambda call: CpuTable(detailed=bool(call.options.v)), example="::cpuinfo -v",
+    "cpuinfo",
+    "show what the CPUs are doing",
+    address=OPTIONAL,
+    synopsis="[-v]",
+    needs=("kernel",),
+    module="genunix",
+    options=[flag("v", "with flags, interrupt threads and run queue")],
+    table=lambda call: CpuTable(detailed=bool(call.options.v)),
+    example="::cpuinfo -v",
     help=(
         "A row for each CPU: its flags, length of its queue, priorities, and the thread and process on it. An "
         "address or an id shows that CPU alone; -v adds the state of its queue and interrupt threads."
     ),
     hint=False,
-)  # fmt: skip
+)
 def cpuinfo(call: Call) -> Iterator[CpuInfo]:
     """All CPUs, or the one with an id or address."""
     cpus: Cpus = call.kernel.part(Cpus)
@@ -53,8 +61,6 @@ def cpuinfo(call: Call) -> Iterator[CpuInfo]:
 
 
 def _known(call: Call, cpus: Cpus) -> list[tuple[int, dict[str, int]]]:
-    from kdbg.dcmds.solaris.walkers import cpu_problem
-
     try:
         return cpus.walk()
     except Error as error:
@@ -136,15 +142,22 @@ def _cpu_id(call: Call) -> int:
 
 
 @dcmd(
-    "cpustack", "show the stack of a CPU", address=OPTIONAL, synopsis="[-v] [-c cpuid] [cnt]", module="kernel",
-      options=[flag("v", "with frame pointers"), number("c", "cpuid", "of that CPU")], words=None,
-      needs=("kernel",), table=lambda call: _frame_table(call), example="::cpustack -c 0",
+    "cpustack",
+    "show the stack of a CPU",
+    address=OPTIONAL,
+    synopsis="[-v] [-c cpuid] [cnt]",
+    module="kernel",
+    options=[flag("v", "with frame pointers"), number("c", "cpuid", "of that CPU")],
+    words=None,
+    needs=("kernel",),
+    table=lambda call: _frame_table(call),
+    example="::cpustack -c 0",
     help=(
         "Shows the stack of a CPU from the registers that the dump holds of it, outermost frame last. An "
         "address names the CPU structure."
     ),
     hint=False,
-)  # fmt: skip
+)
 def cpustack(call: Call) -> Iterator[Frame]:
     """The frames from the CPU's frame pointer on; its program counter itself is not shown."""
     cpu = _cpu_id(call)
@@ -160,17 +173,20 @@ def _frame_table(call: Call) -> Table:
 
 
 @dcmd(
-    "cpuregs", "show the registers of a CPU", address=OPTIONAL, synopsis="[-c cpuid]", module="kernel",
-      options=[number("c", "cpuid", "of that CPU")], needs=("kernel",), text=registers_text,
-      example="::cpuregs -c 1",
+    "cpuregs",
+    "show the registers of a CPU",
+    address=OPTIONAL,
+    synopsis="[-c cpuid]",
+    module="kernel",
+    options=[number("c", "cpuid", "of that CPU")],
+    needs=("kernel",),
+    text=registers_text,
+    example="::cpuregs -c 1",
     help="Shows the registers that the dump holds of a CPU: those of the virtual CPU when the dump was taken.",
     hint=False,
-)  # fmt: skip
+)
 def cpuregs(call: Call) -> Iterator[Registers]:
     """The registers that the dump holds of the CPU."""
-    from kdbg.errors import UsageError
-    from kdbg.kernels.solaris.registers import context_registers
-
     if call.explicit and call.options.c is not None:
         raise UsageError("")
     cpu = _cpu_id(call)
@@ -178,5 +194,3 @@ def cpuregs(call: Call) -> Iterator[Registers]:
     if context is None:
         raise CommandError(f"failed to get regs for cpu {cpu}")
     yield Registers(context_registers(context), cpu)
-
-

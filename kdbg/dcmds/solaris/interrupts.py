@@ -55,10 +55,18 @@ def _channel_table(call: Call) -> Table:
     return ChannelTable(drivers=bool(call.options.d), shared=_channels(call.kernel).shared is not None)
 
 
-@dcmd("evtchns", "show the event channels of a Xen domain", address=OPTIONAL, synopsis="[-d]", options=[DRIVER],
-      needs=("kernel",), table=_channel_table, module="xpv_psm",
-      help="All channels that have an interrupt, or the one whose number is the address.",
-      example="::evtchns")  # fmt: skip
+@dcmd(
+    "evtchns",
+    "show the event channels of a Xen domain",
+    address=OPTIONAL,
+    synopsis="[-d]",
+    options=[DRIVER],
+    needs=("kernel",),
+    table=_channel_table,
+    module="xpv_psm",
+    help="All channels that have an interrupt, or the one whose number is the address.",
+    example="::evtchns",
+)
 def evtchns(call: Call) -> Iterator[EventChannel | None]:
     """Channels with type, interrupt, priority, CPU and handlers."""
     channels = _channels(call.kernel)
@@ -170,10 +178,18 @@ def _interrupt_table(call: Call) -> Table:
     return (ApixTable if uses_apix(call.kernel) else InterruptTable)(drivers=drivers, short=short)
 
 
-@dcmd("interrupts", "show the table of interrupts", address=OPTIONAL, synopsis="[-di]",
-      options=[DRIVER, flag("i", "CPU and handlers alone")], needs=("kernel",), table=_interrupt_table,
-      module="xpv_psm",
-      help="Interrupts with their priority, CPU and handlers.", example="::interrupts -d")  # fmt: skip
+@dcmd(
+    "interrupts",
+    "show the table of interrupts",
+    address=OPTIONAL,
+    synopsis="[-di]",
+    options=[DRIVER, flag("i", "CPU and handlers alone")],
+    needs=("kernel",),
+    table=_interrupt_table,
+    module="xpv_psm",
+    help="Interrupts with their priority, CPU and handlers.",
+    example="::interrupts -d",
+)
 def interrupts(call: Call) -> Iterator[Interrupt | None]:
     """The interrupts of event channels in a Xen domain, else those of the APIC."""
     try:
@@ -215,9 +231,18 @@ class SoftTable(Table):
         )
 
 
-@dcmd("softint", "show the software interrupts", address=OPTIONAL, synopsis="[-d]", options=[DRIVER], needs=("kernel",),
-      table=lambda call: SoftTable(drivers=bool(call.options.d)), module="xpv_psm",
-      help="Software interrupts with their level, arguments and handler.", example="::softint")  # fmt: skip
+@dcmd(
+    "softint",
+    "show the software interrupts",
+    address=OPTIONAL,
+    synopsis="[-d]",
+    options=[DRIVER],
+    needs=("kernel",),
+    table=lambda call: SoftTable(drivers=bool(call.options.d)),
+    module="xpv_psm",
+    help="Software interrupts with their level, arguments and handler.",
+    example="::softint",
+)
 def softint(call: Call) -> Iterator[SoftInterrupt | None]:
     """All software interrupts by level."""
     found = soft_interrupts(call.kernel)

@@ -49,15 +49,21 @@ def _written(text: str, record: SolarisMessage, view: View) -> str | None:
 
 
 @dcmd(
-    "msgbuf", "show the kernel's recent messages", address=OPTIONAL, synopsis="[-v]", needs=("kernel",),
-      options=[flag("v", "with the time of each")], module="genunix",
-      table=lambda call: TimedTable() if call.options.v else MessageTable(), example="::msgbuf",
+    "msgbuf",
+    "show the kernel's recent messages",
+    address=OPTIONAL,
+    synopsis="[-v]",
+    needs=("kernel",),
+    options=[flag("v", "with the time of each")],
+    module="genunix",
+    table=lambda call: TimedTable() if call.options.v else MessageTable(),
+    example="::msgbuf",
     help=(
         "Shows what the kernel said on its console and to its log, the oldest first. -v puts the time and the "
         "address of each message before it."
     ),
     hint=False,
-)  # fmt: skip
+)
 def msgbuf(call: Call) -> Iterator[SolarisMessage | None]:
     """All messages, or the one whose block lies at the address."""
     part: Messages = call.kernel.part(Messages)

@@ -89,25 +89,32 @@ class ModctlRow:
     file: str
 
 
-_MODCTL = Table([
-    pointer("MODCTL", "address"),
-    pointer("MODULE", "module"),
-    text("BITS", "bits", 6, left=False),
-    Column("FLAGS", lambda record, _: f"0x{record.flags:02x}", 4),
-    decimal("REF", "references", 3),
-    text("FILE", "file", 0),
-])  # fmt: skip
+_MODCTL = Table(
+    [
+        pointer("MODCTL", "address"),
+        pointer("MODULE", "module"),
+        text("BITS", "bits", 6, left=False),
+        Column("FLAGS", lambda record, _: f"0x{record.flags:02x}", 4),
+        decimal("REF", "references", 3),
+        text("FILE", "file", 0),
+    ]
+)
 
 
 @dcmd(
-    "modctl", "show how the kernel controls its modules", address=OPTIONAL, plain_usage=True, needs=("kernel",),
-      module=MODULE, table=_MODCTL, example="::modctl",
+    "modctl",
+    "show how the kernel controls its modules",
+    address=OPTIONAL,
+    plain_usage=True,
+    needs=("kernel",),
+    module=MODULE,
+    table=_MODCTL,
+    example="::modctl",
     help=(
-        "Shows how the kernel keeps its modules: one a row, with state, references and file; or the one at "
-        "the address."
+        "Shows how the kernel keeps its modules: one a row, with state, references and file; or the one at the address."
     ),
     hint=False,
-)  # fmt: skip
+)
 def modctl(call: Call) -> Iterator[ModctlRow | None]:
     """One modctl or all."""
     yield None
@@ -139,21 +146,29 @@ class ModuleRow:
     info: str | None
 
 
-_MODINFO = Table([
-    decimal("ID", "id", 3),
-    pointer("LOADADDR", "base"),
-    hexadecimal("SIZE", "size", 8),
-    decimal("REV", "revision", 3),
-    Column("MODULE NAME", lambda record, _: f"{record.name} ({record.info or '?'})", 0, left=True),
-])  # fmt: skip
+_MODINFO = Table(
+    [
+        decimal("ID", "id", 3),
+        pointer("LOADADDR", "base"),
+        hexadecimal("SIZE", "size", 8),
+        decimal("REV", "revision", 3),
+        Column("MODULE NAME", lambda record, _: f"{record.name} ({record.info or '?'})", 0, left=True),
+    ]
+)
 
 
 @dcmd(
-    "modinfo", "show what modules are loaded", address=OPTIONAL, plain_usage=True, needs=("kernel",),
-      module=MODULE, table=_MODINFO, example="::modinfo",
+    "modinfo",
+    "show what modules are loaded",
+    address=OPTIONAL,
+    plain_usage=True,
+    needs=("kernel",),
+    module=MODULE,
+    table=_MODINFO,
+    example="::modinfo",
     help="Shows the modules that are loaded: id, place and size, revision, and what each says of itself.",
     hint=False,
-)  # fmt: skip
+)
 def modinfo(call: Call) -> Iterator[ModuleRow | None]:
     """One module or all."""
     yield None
@@ -202,12 +217,19 @@ _VERSIONS = Table([text("NAME", "name", 28), text("VERSION", "version", 0)])
 
 
 @dcmd(
-    "objects", "list the modules with the places of their text", address=NONE, synopsis="[-v]", needs=("kernel",),
-      options=[flag("v", "names and versions")], table=lambda call: _VERSIONS if call.options.v else _OBJECTS,
-      pipe=lambda record: record.base, module="mdb", example="::objects -v",
+    "objects",
+    "list the modules with the places of their text",
+    address=NONE,
+    synopsis="[-v]",
+    needs=("kernel",),
+    options=[flag("v", "names and versions")],
+    table=lambda call: _VERSIONS if call.options.v else _OBJECTS,
+    pipe=lambda record: record.base,
+    module="mdb",
+    example="::objects -v",
     help="Shows the modules with base and size of their text: what names before a backquote may be.",
     hint=False,
-)  # fmt: skip
+)
 def objects(call: Call) -> Iterator[ObjectRow | None]:
     """All modules in the order of the kernel's list."""
     yield None

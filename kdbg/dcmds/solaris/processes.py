@@ -33,9 +33,7 @@ class ProcessTable(Table):
 
     def heading(self, view: View) -> str:
         """The headings."""
-        more = "".join(
-            f"{title:<{width}} " for letter, (title, width) in _EXTRA.items() if letter in self.shown
-        )
+        more = "".join(f"{title:<{width}} " for letter, (title, width) in _EXTRA.items() if letter in self.shown)
         return f"S PID    PPID   PGID   SID    {more}UID    FLAGS      {'ADDR':<{view.pointer_width}} NAME"
 
     def row(self, record: SolarisProcess, view: View) -> str:
@@ -76,12 +74,27 @@ def _process_table(call: Call) -> Table:
     return ProcessTable(shown="".join(letter for letter in "flstzTP" if call.options[letter]))
 
 
-@dcmd("ps", "list processes", address=OPTIONAL, plain_usage=True, synopsis="[-fltzTP]", needs=("kernel",),
-      module=MODULE,
-      options=[flag("f", "with arguments"), flag("l", "with their lwps"), flag("s", "with the service"),
-               flag("t", "with their threads"), flag("z", "with the zone"), flag("T", "with the task"),
-               flag("P", "with the project")],
-      table=_process_table, help="Processes with their ids, owner, flags and address.", example="::ps -f")  # fmt: skip
+@dcmd(
+    "ps",
+    "list processes",
+    address=OPTIONAL,
+    plain_usage=True,
+    synopsis="[-fltzTP]",
+    needs=("kernel",),
+    module=MODULE,
+    options=[
+        flag("f", "with arguments"),
+        flag("l", "with their lwps"),
+        flag("s", "with the service"),
+        flag("t", "with their threads"),
+        flag("z", "with the zone"),
+        flag("T", "with the task"),
+        flag("P", "with the project"),
+    ],
+    table=_process_table,
+    help="Processes with their ids, owner, flags and address.",
+    example="::ps -f",
+)
 def ps(call: Call) -> Iterator[SolarisProcess | None]:
     """One process or all, parents first."""
     for address in _addresses(call):
@@ -117,15 +130,20 @@ def _addresses(call: Call) -> Iterator[int]:
 
 
 @dcmd(
-    "ptree", "show processes as a tree", address=OPTIONAL, words=None, needs=("kernel",), module=MODULE,
-      text=lambda record, view: f"{'     ' * record.depth}{record.address:0{view.pointer_width}x}  {record.name}",
-      example="0t1::pid2proc | ::ptree",
+    "ptree",
+    "show processes as a tree",
+    address=OPTIONAL,
+    words=None,
+    needs=("kernel",),
+    module=MODULE,
+    text=lambda record, view: f"{'     ' * record.depth}{record.address:0{view.pointer_width}x}  {record.name}",
+    example="0t1::pid2proc | ::ptree",
     help=(
         "Shows all processes, children indented below their parents; with the address of a process its "
         "ancestors, itself and its descendants."
     ),
     hint=False,
-)  # fmt: skip
+)
 def ptree(call: Call) -> Iterator[SolarisProcess]:
     """All processes, or the ancestors of one, itself and those below it."""
     part: Processes = call.kernel.part(Processes)
@@ -142,15 +160,23 @@ def ptree(call: Call) -> Iterator[SolarisProcess]:
 
 
 @dcmd(
-    "pgrep", "find processes by name", address=NONE, synopsis="[-x] [-n | -o] pattern", words=None, needs=("kernel",),
-      options=[flag("x", "the whole name matches"), flag("n", "only the newest"), flag("o", "only the oldest")],
-      lenient=True, table=lambda call: ProcessTable(), module=MODULE, example="::pgrep -x sshd",
+    "pgrep",
+    "find processes by name",
+    address=NONE,
+    synopsis="[-x] [-n | -o] pattern",
+    words=None,
+    needs=("kernel",),
+    options=[flag("x", "the whole name matches"), flag("n", "only the newest"), flag("o", "only the oldest")],
+    lenient=True,
+    table=lambda call: ProcessTable(),
+    module=MODULE,
+    example="::pgrep -x sshd",
     help=(
         "Shows the processes whose names match an extended regular expression. -x: the whole name must match; "
         "-n, -o: the newest or oldest alone."
     ),
     hint=False,
-)  # fmt: skip
+)
 def pgrep(call: Call) -> Iterator[SolarisProcess]:
     """The processes whose names match an extended regular expression, in the order of the tree."""
     from kdbg.dcmds.ere import PatternError, compile_ere
@@ -176,14 +202,19 @@ def pgrep(call: Call) -> Iterator[SolarisProcess]:
 
 
 @dcmd(
-    "pid2proc", "find a process by its id", address=OPTIONAL, needs=("kernel",), module=MODULE,
-      text=lambda record, _: f"{record.address:x}", example="0t1::pid2proc",
+    "pid2proc",
+    "find a process by its id",
+    address=OPTIONAL,
+    needs=("kernel",),
+    module=MODULE,
+    text=lambda record, _: f"{record.address:x}",
+    example="0t1::pid2proc",
     help=(
         "Gives the address of the process with an id, for a pipe. Ids are numbers in the default radix: write "
         "0t for decimal ones."
     ),
     hint=False,
-)  # fmt: skip
+)
 def pid2proc(call: Call) -> Iterator[Address]:
     """The address of the process whose id is the address (dot, where none is given)."""
     pid = call.address & 0xFFFFFFFF

@@ -77,11 +77,16 @@ def _flags(flags: int) -> Iterator[str]:
 
 
 @dcmd(
-    "regs,$r,$?", "show the registers of the thread that the dump is about", address=NONE, needs=("kernel",),
-      module="kernel", text=registers_text, example="::regs",
+    "regs,$r,$?",
+    "show the registers of the thread that the dump is about",
+    address=NONE,
+    needs=("kernel",),
+    module="kernel",
+    text=registers_text,
+    example="::regs",
     help="Of the thread that panicked where one did, else of the first CPU in the dump.",
     hint=False,
-)  # fmt: skip
+)
 def regs(call: Call) -> Iterator[Registers]:
     """Of the panic where there was one, else of the first vCPU."""
     yield Registers(call.target.registers())

@@ -71,27 +71,40 @@ def _frames(call: Call) -> Iterator[Frame]:
 
 
 @dcmd(
-    "stack,$c", "show the stack", address=OPTIONAL, synopsis="[cnt]", words=None, needs=("kernel",), module="kernel",
-      table=lambda call: FrameTable(limit=argument_limit(call, DEFAULT_ARGUMENTS)), example="$c",
+    "stack,$c",
+    "show the stack",
+    address=OPTIONAL,
+    synopsis="[cnt]",
+    words=None,
+    needs=("kernel",),
+    module="kernel",
+    table=lambda call: FrameTable(limit=argument_limit(call, DEFAULT_ARGUMENTS)),
+    example="$c",
     help=(
         "Shows the functions that called each other, the innermost first, with their arguments where the "
         "compiler kept them: of the thread that the dump is about, or from the frame pointer given as "
         "address. A number behind it limits the arguments shown."
     ),
     hint=False,
-)  # fmt: skip
+)
 def stack(call: Call) -> Iterator[Frame]:
     """Of the thread that the dump is about, or from a frame pointer on."""
     return _frames(call)
 
 
 @dcmd(
-    "stackregs,$C", "show the stack with frame pointers", address=OPTIONAL, synopsis="[cnt]", words=None,
-      needs=("kernel",), module="kernel", example="$C",
-      table=lambda call: FrameTable(with_pointer=True, limit=argument_limit(call, DEFAULT_ARGUMENTS)),
+    "stackregs,$C",
+    "show the stack with frame pointers",
+    address=OPTIONAL,
+    synopsis="[cnt]",
+    words=None,
+    needs=("kernel",),
+    module="kernel",
+    example="$C",
+    table=lambda call: FrameTable(with_pointer=True, limit=argument_limit(call, DEFAULT_ARGUMENTS)),
     help="Shows what $c shows, with the frame pointer before each frame.",
     hint=False,
-)  # fmt: skip
+)
 def stackregs(call: Call) -> Iterator[Frame]:
     """As ``$c``, with the frame pointer before each frame."""
     return _frames(call)
@@ -172,15 +185,23 @@ def _findstack_table(call: Call) -> Table:
 
 
 @dcmd(
-    "findstack", "find the stack of a thread", address=REQUIRED, synopsis="[-v]", words=None, needs=("kernel",),
-      options=[flag("v", "with arguments")], module="genunix", table=_findstack_table, pipe=lambda record: None,
-      example="::walk thread | ::findstack -v",
+    "findstack",
+    "find the stack of a thread",
+    address=REQUIRED,
+    synopsis="[-v]",
+    words=None,
+    needs=("kernel",),
+    options=[flag("v", "with arguments")],
+    module="genunix",
+    table=_findstack_table,
+    pipe=lambda record: None,
+    example="::walk thread | ::findstack -v",
     help=(
         "Looks for the stack of the thread whose structure lies at the address: from its saved registers, and "
         "if these lead nowhere, by trying what lies on its stack. -v shows arguments."
     ),
     hint=False,
-)  # fmt: skip
+)
 def findstack(call: Call) -> Iterator[ThreadStack]:
     """The frames that are found; a further word is run as a command with the stack pointer as dot instead."""
     found = find_thread_stack(call.kernel, call.address)
@@ -240,15 +261,20 @@ def panic_stack_of(kernel: Solaris) -> tuple[int, int] | None:
 
 
 @dcmd(
-    "whatthread", "find the threads whose stacks hold an address", address=REQUIRED, synopsis="[-v]",
-      options=[flag("v", "each place, and where it lies as to the stack pointer")], needs=("kernel",), module="genunix",
-      example="ffffff01d6f09c00::whatthread -v",
+    "whatthread",
+    "find the threads whose stacks hold an address",
+    address=REQUIRED,
+    synopsis="[-v]",
+    options=[flag("v", "each place, and where it lies as to the stack pointer")],
+    needs=("kernel",),
+    module="genunix",
+    example="ffffff01d6f09c00::whatthread -v",
     help=(
         "Looks through the stacks of all threads for the value, as one looks for the owner of a buffer. -v "
         "tells where on the stack it lies."
     ),
     hint=False,
-)  # fmt: skip
+)
 def whatthread(call: Call) -> Iterator[StackSlot]:
     """Threads that have the address anywhere on their stacks."""
     part: Threads = call.kernel.part(Threads)

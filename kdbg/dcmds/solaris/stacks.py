@@ -86,20 +86,32 @@ def _table(call: Call) -> Table:
 SYNOPSIS = "[-afiv] [-c func] [-C func] [-m module] [-M module] [-s sobj | -S sobj] [-t tstate | -T tstate]"
 
 
-@dcmd("stacks", "group threads by their stacks", address=OPTIONAL, synopsis=SYNOPSIS, needs=("kernel",),
-      options=[flag("a", "all threads of each group"), flag("f", "look at all stacks afresh"),
-               flag("i", "leave out what is rarely of interest: free threads, threads that sleep on a condition"),
-               flag("v", "tell what is being done"),
-               word("c", "func", "stacks in that function"), word("C", "func", "stacks that are not in it"),
-               word("m", "module", "stacks in that module"), word("M", "module", "stacks that are not in it"),
-               word("s", "sobj", "threads on that type of synchronisation object (ALL: on any)"),
-               word("S", "sobj", "threads that are not"),
-               word("t", "tstate", "threads in that state (panic: that panicked)"),
-               word("T", "tstate", "threads that are not")],
-      table=_table, module="genunix",
-      help="The stacks of all threads, or of the groups in which the thread at the address is, or of the threads that "
-      "a pipe brings. The functions of -c and -C are expressions.",
-      example="::stacks -m nfs")  # fmt: skip
+@dcmd(
+    "stacks",
+    "group threads by their stacks",
+    address=OPTIONAL,
+    synopsis=SYNOPSIS,
+    needs=("kernel",),
+    options=[
+        flag("a", "all threads of each group"),
+        flag("f", "look at all stacks afresh"),
+        flag("i", "leave out what is rarely of interest: free threads, threads that sleep on a condition"),
+        flag("v", "tell what is being done"),
+        word("c", "func", "stacks in that function"),
+        word("C", "func", "stacks that are not in it"),
+        word("m", "module", "stacks in that module"),
+        word("M", "module", "stacks that are not in it"),
+        word("s", "sobj", "threads on that type of synchronisation object (ALL: on any)"),
+        word("S", "sobj", "threads that are not"),
+        word("t", "tstate", "threads in that state (panic: that panicked)"),
+        word("T", "tstate", "threads that are not"),
+    ],
+    table=_table,
+    module="genunix",
+    help="The stacks of all threads, or of the groups in which the thread at the address is, or of the threads that "
+    "a pipe brings. The functions of -c and -C are expressions.",
+    example="::stacks -m nfs",
+)
 def stacks(call: Call) -> Iterator[StackGroup | Address]:
     """Groups of threads: panics last, large groups first."""
     if call.piped_in and not call.first:

@@ -32,14 +32,20 @@ class Status:
 
 
 @dcmd(
-    "status", "say what is looked at", address=OPTIONAL, words=None, needs=("kernel",), module=MODULE,
-      text=lambda record, _: _status_text(record), example="::status",
+    "status",
+    "say what is looked at",
+    address=OPTIONAL,
+    words=None,
+    needs=("kernel",),
+    module=MODULE,
+    text=lambda record, _: _status_text(record),
+    example="::status",
     help=(
         "Tells what the dump is, the machine that it was taken of, its release of the system and, where the "
         "kernel panicked, with which message."
     ),
     hint=False,
-)  # fmt: skip
+)
 def status(call: Call) -> Iterator[Status]:
     """The dump and the system in it."""
     kernel, uname, image = call.kernel, call.kernel.uname, call.kernel.target.image
@@ -94,10 +100,18 @@ class Time:
     text: str
 
 
-@dcmd("time", "show the time at which the dump was taken", address=OPTIONAL, plain_usage=True, synopsis="[-dlx]",
-      module=MODULE,
-      options=[flag("d", "in decimal"), flag("l", "clock ticks instead of nanoseconds"), flag("x", "in hexadecimal")],
-      needs=("kernel",), help="Nanoseconds since the system started, or clock ticks.", example="::time -l")  # fmt: skip
+@dcmd(
+    "time",
+    "show the time at which the dump was taken",
+    address=OPTIONAL,
+    plain_usage=True,
+    synopsis="[-dlx]",
+    module=MODULE,
+    options=[flag("d", "in decimal"), flag("l", "clock ticks instead of nanoseconds"), flag("x", "in hexadecimal")],
+    needs=("kernel",),
+    help="Nanoseconds since the system started, or clock ticks.",
+    example="::time -l",
+)
 def time(call: Call) -> Iterator[Time]:
     """The kernel's clock as it stood."""
     from kdbg.kernels.solaris.clock import hrtime, lbolt
@@ -122,14 +136,19 @@ class PanicFact:
 
 
 @dcmd(
-    "panicinfo", "show what the kernel wrote down when it panicked", address=NONE, needs=("kernel",), module=MODULE,
-      text=lambda record, view: _panic_text(record, view), example="::panicinfo",
+    "panicinfo",
+    "show what the kernel wrote down when it panicked",
+    address=NONE,
+    needs=("kernel",),
+    module=MODULE,
+    text=lambda record, view: _panic_text(record, view),
+    example="::panicinfo",
     help=(
         "Shows what the kernel wrote down when it panicked: CPU, thread, message, registers. A dump of a "
         "running system has nothing there."
     ),
     hint=False,
-)  # fmt: skip
+)
 def panicinfo(call: Call) -> Iterator[PanicFact]:
     """CPU, thread, message and registers of the panic."""
     from kdbg.kernels.solaris.registers import panic

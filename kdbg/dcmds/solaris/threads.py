@@ -99,13 +99,26 @@ def _addresses(call: Call) -> Iterator[int]:
     return each_thread(Walk(call.session, "thread", None))
 
 
-@dcmd("thread", "show threads", address=OPTIONAL, synopsis="[-bdfimps]", needs=("kernel",), module=MODULE,
-      options=[flag("b", "what it is blocked on"), flag("d", "the dispatcher's view"),
-               flag("f", "not those that are free"),
-               flag("i", "state, flags and priority (if nothing else is asked for)"), flag("m", "all on one line"),
-               flag("p", "process, lwp and credentials"), flag("s", "signals")],
-      table=_thread_table, help="Several sets of columns stand below one another, or on one line with -m.",
-      example="::walk thread | ::thread -ip")  # fmt: skip
+@dcmd(
+    "thread",
+    "show threads",
+    address=OPTIONAL,
+    synopsis="[-bdfimps]",
+    needs=("kernel",),
+    module=MODULE,
+    options=[
+        flag("b", "what it is blocked on"),
+        flag("d", "the dispatcher's view"),
+        flag("f", "not those that are free"),
+        flag("i", "state, flags and priority (if nothing else is asked for)"),
+        flag("m", "all on one line"),
+        flag("p", "process, lwp and credentials"),
+        flag("s", "signals"),
+    ],
+    table=_thread_table,
+    help="Several sets of columns stand below one another, or on one line with -m.",
+    example="::walk thread | ::thread -ip",
+)
 def thread(call: Call) -> Iterator[SolarisThread | None]:
     """One thread or all."""
     part: Threads = call.kernel.part(Threads)
@@ -169,11 +182,19 @@ def _list_table(call: Call) -> Table:
     return ThreadListTable(verbose=bool(call.options.v), limit=argument_limit(call, 0))
 
 
-@dcmd("threadlist", "list threads", address=OPTIONAL, synopsis="[-t] [-v [count]]", words=None, needs=("kernel",),
-      options=[flag("t", "without those of task queues"), flag("v", "with class, priority, channel and stack")],
-      table=_list_table, module=MODULE,
-      help="With -v a number may follow: how many arguments of each frame are shown (none if it is left out).",
-      example="::threadlist -v")  # fmt: skip
+@dcmd(
+    "threadlist",
+    "list threads",
+    address=OPTIONAL,
+    synopsis="[-t] [-v [count]]",
+    words=None,
+    needs=("kernel",),
+    options=[flag("t", "without those of task queues"), flag("v", "with class, priority, channel and stack")],
+    table=_list_table,
+    module=MODULE,
+    help="With -v a number may follow: how many arguments of each frame are shown (none if it is left out).",
+    example="::threadlist -v",
+)
 def threadlist(call: Call) -> Iterator[SolarisThread | None]:
     """One thread or all; those that are free are left out."""
     if call.words and not (call.options.v and len(call.words) == 1):
