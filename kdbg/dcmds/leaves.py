@@ -161,6 +161,28 @@ class Leaves:
 
         return character
 
+    def field(self, base: Type, bits: int) -> Leaf:
+        """The function for a bit-field whose type does not tell its width (BTF, DWARF): all bytes that it touches."""
+        memory, style = self.memory, self.style
+        signed = base.encoding is not None and base.encoding.signed
+        enumerators = base.enumerators
+
+        def field(address: int, bit: int, name: str) -> tuple[str, int | None]:
+            size = (bit + bits + 7) // 8
+            try:
+                value = memory.number(address, size)
+            except ReadError as error:
+                raise self.failure(f"failed to read {size} bytes", address, error) from None
+            shift = bit if memory.order == "little" else 8 * size - bit - bits
+            value = value >> shift & (1 << bits) - 1
+            if enumerators and not style.hexadecimal:
+                return f"{decimal(value, 0)} ({name_of(base, value) or '???'})", value
+            if style.decimal or (signed and not style.hexadecimal):
+                return decimal(value, bits if signed else 0), value
+            return (f"{value:#x}" if value else "0"), value
+
+        return field
+
     def _bit_field(self, encoding: Encoding) -> Leaf:
         """Integers of an odd number of bits. Only the bytes that so many bits fill are read, as in mdb."""
         memory, style, bits = self.memory, self.style, encoding.bits

@@ -66,6 +66,8 @@ class Path:
     """Whether it ends in ``[0]`` behind a member that is a pointer."""
     followed: bool
     """Whether there are pointers on the way."""
+    width: int | None = None
+    """Bits of a bit-field at its end whose type does not tell."""
 
     def follow(self, address: int, pointer: Callable[[int, int], int], outside: Callable[[int, int], None]) -> int:
         """The address that it leads to. Raises `PathError`."""
@@ -102,6 +104,7 @@ class _Compiler:
         self._text, self._index_of, self._steps = path, index_of, steps
         self._type, self._base = type_, type_.resolved
         self._bit = 0
+        self._width: int | None = None
         self._element = self._named = self._followed = False
 
     def path(self) -> Path:
@@ -117,7 +120,7 @@ class _Compiler:
                 merged[-1] = Add(last.distance + step.distance)
             else:
                 merged.append(step)
-        return Path(tuple(merged), self._type, self._bit, self._element, self._followed)
+        return Path(tuple(merged), self._type, self._bit, self._element, self._followed, self._width)
 
     def _separator(self, at: int) -> tuple[str, int]:
         """Return the separator at a place and the place behind it; "" at the end, "?" where there is none."""
@@ -131,7 +134,7 @@ class _Compiler:
     def _go(self, type_: Type | None) -> None:
         if type_ is None:
             raise PathError("cannot dereference void type")
-        self._type, self._base, self._bit = type_, type_.resolved, 0
+        self._type, self._base, self._bit, self._width = type_, type_.resolved, 0, None
 
     def _follow(self) -> None:
         self._steps.append(Follow(self._base.size))
@@ -179,7 +182,7 @@ class _Compiler:
             raise PathError(f"failed to find member {name} of {self._type.spelling}: {error.reason}") from None
         self._steps.append(Add(member.bit_offset // 8))
         self._go(member.type)
-        self._bit = member.bit_offset
+        self._bit, self._width = member.bit_offset, member.bit_size
         return end
 
     def _word(self, at: int) -> int:

@@ -214,7 +214,8 @@ class _Print:
             place = path.follow(address, self.real.source_number, self._outside)
         except PathError as error:
             raise Abort(str(error)) from None
-        yield from self._show(path.type, place, path.bit % 8, path.followed, named.prefix, named.suffix)
+        memory = self.real if path.followed else self.memory
+        yield from self._show(memory, path.type, place, path.bit % 8, named.prefix, named.suffix, path.width)
 
     def _offset(self, offset: int, address: int) -> Iterator[Shown | Piped]:
         from kdbg.lang.errors import Abort
@@ -224,20 +225,21 @@ class _Print:
             raise Abort(f"invalid offset {offset & MASK64:x}")
         name, type_, bit = found
         place = (address + offset - bit // 8) & MASK64
-        yield from self._show(type_, place, bit % 8, False, name, "." if name else "")
+        yield from self._show(self.memory, type_, place, bit % 8, name, "." if name else "")
 
     def _show(
-        self, type_: Type, address: int, bit: int, followed: bool, prefix: str, suffix: str
+        self, memory: Memory, type_: Type, address: int, bit: int, prefix: str, suffix: str, width: int | None = None
     ) -> Iterator[Shown | Piped]:
-        memory = self.real if followed else self.memory
         if self.piped:
-            yield from self._pipe(memory, type_, address, bit)
-        elif bit:
-            yield from self._renderer(memory).show_bits(type_, address, bit, prefix)
+            yield from self._pipe(memory, type_, address, bit, width)
+        elif bit or width:
+            yield from self._renderer(memory).show_bits(type_, address, bit, prefix, width)
         else:
             yield from self._renderer(memory).show(type_, address, prefix, suffix)
 
-    def _pipe(self, memory: Memory, type_: Type, address: int, bit: int) -> Iterator[Piped]:
+    def _pipe(
+        self, memory: Memory, type_: Type, address: int, bit: int, width: int | None = None
+    ) -> Iterator[Piped]:
         """Pass on the value, or the address of what is no number."""
         base = type_.resolved
         value = address
@@ -247,7 +249,9 @@ class _Print:
             if encoding is not None and _is_odd(encoding.bits) and not self.given:
                 return
             try:
-                if encoding is None:
+                if width:
+                    value = memory.source_number(address, (bit + width + 7) // 8) >> bit & (1 << width) - 1
+                elif encoding is None:
                     value = memory.source_number(address, size)
                 else:
                     value = _integer(memory, address, bit, encoding.bits)

@@ -188,6 +188,8 @@ class _Printf:
         except PathError as error:
             raise Abort(str(error)) from None
         try:
+            if path.width and _READ[letter] in (_Printf._signed, _Printf._unsigned):
+                return self._field(path, place, _READ[letter] is _Printf._signed)
             return _READ[letter](self, path.type, place, path.bit)
         except CommandError as error:
             self.call.warn(str(error))
@@ -227,6 +229,14 @@ class _Printf:
         if signed and encoding.signed and bits not in (0, 32) and value >> (bits - 1):
             value -= 1 << bits
         return value
+
+    def _field(self, path: Path, address: int, signed: bool) -> int:
+        """A bit-field whose type does not tell its width."""
+        width, bit = path.width or 0, path.bit % 8
+        size = (bit + width + 7) // 8
+        value = int.from_bytes(self._read(address, size, f"{size} bytes"), self.memory.order) >> bit & (1 << width) - 1
+        encoding = path.type.resolved.encoding
+        return value - (1 << width) if signed and encoding and encoding.signed and value >> (width - 1) else value
 
     def _signed(self, type_: Type, address: int, bit: int) -> int:
         return self._integer(type_, address, bit, True)

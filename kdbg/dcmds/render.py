@@ -78,6 +78,8 @@ class Element:
     """Behind the address, up to the equals sign."""
     leaf: Leaf | None
     """Reads and shows a value that has no parts."""
+    width: int | None
+    """Bits of a bit-field whose type does not tell."""
 
 
 @dataclass(slots=True)
@@ -151,24 +153,24 @@ class Renderer:
         text = f"{element.indent}{place}{element.head}{text}"
         yield Shown(text, element.path, element.spelling, address, value)
 
-    def show_bits(self, type_: Type, address: int, bit: int, prefix: str) -> Iterator[Shown]:
-        """Show a member that begins within a byte."""
+    def show_bits(
+        self, type_: Type, address: int, bit: int, prefix: str, bits: int | None = None
+    ) -> Iterator[Shown]:
+        """Show a member that begins within a byte, or has ``bits`` of its own."""
         scope = Scope(self.style, self._leaves, address, self.style.depth, prefix=prefix)
         self.memory.forget()
-        element = replace(self._top(scope, type_, bit), offset=bit)
+        element = self._make(scope, "", type_, bit, 0, bits)
         with suppress(_Stop):
             yield from self._visit(scope, element, bit, 0)
 
     # what is known beforehand
 
-    def _top(self, scope: Scope, type_: Type, bit: int = 0) -> Element:
+    def _top(self, scope: Scope, type_: Type) -> Element:
         """Make the element of a whole value."""
         key = (type_, scope.style.names, scope.nest, scope.prefix)
         element = self._tops.get(key)
-        if element is None or bit:
-            element = self._make(scope, "", type_, bit, 0)
-            if not bit:
-                self._tops[key] = element
+        if element is None:
+            element = self._tops[key] = self._make(scope, "", type_, 0, 0)
         return element
 
     def _members(self, scope: Scope, base: Type, depth: int) -> tuple[Element, ...]:
@@ -176,11 +178,13 @@ class Renderer:
         key = (base, scope.style.names, depth + scope.nest, scope.prefix if depth <= 1 else None, scope.suffix)
         plan = self._plans.get(key)
         if plan is None:
-            plan = tuple(self._make(scope, m.name, m.type, m.bit_offset, depth) for m in base.members)
+            plan = tuple(self._make(scope, m.name, m.type, m.bit_offset, depth, m.bit_size) for m in base.members)
             self._plans[key] = plan
         return plan
 
-    def _make(self, scope: Scope, name: str, type_: Type, offset: int, depth: int) -> Element:
+    def _make(
+        self, scope: Scope, name: str, type_: Type, offset: int, depth: int, field: int | None = None
+    ) -> Element:
         base, style = type_.resolved, scope.style
         spelling = self._spelling(type_, base)
         words: list[str] = []
@@ -195,7 +199,7 @@ class Renderer:
             if depth > 0 and not name and not scope.prefix:
                 words.append("(anon)")
         if style.types and base.kind is Kind.INTEGER and base.encoding is not None:
-            bits = base.encoding.bits
+            bits = field or base.encoding.bits
             if bits % 8 or offset % 8 or bits // 8 > 8 or bits // 8 != base.size:
                 words.append(f" :{bits}")
         if depth != 0 or (style.names and scope.prefix is not None):
@@ -209,10 +213,10 @@ class Renderer:
         leaf = None
         if base.kind not in COMPOSITE and base.kind is not Kind.FORWARD and style.values:
             try:
-                leaf = scope.leaves.of(base, spelling)
+                leaf = scope.leaves.field(base, field) if field else scope.leaves.of(base, spelling)
             except Unshown as failure:
                 leaf = _raiser(str(failure))
-        return Element(told, path, spelling, type_, base, base.kind, offset, indent, "".join(words), leaf)
+        return Element(told, path, spelling, type_, base, base.kind, offset, indent, "".join(words), leaf, field)
 
     def _spelling(self, type_: Type, base: Type) -> str:
         spelling = type_.spelling
@@ -253,7 +257,7 @@ class Renderer:
             return
         style, line = scope.style, self._line
         if style.holes:
-            yield from self._track(scope, element.base, offset, depth)
+            yield from self._track(scope, element, offset, depth)
         line.append(element.indent)
         place = self._place = scope.address + offset // 8
         if style.addresses:
@@ -404,13 +408,15 @@ class Renderer:
     def _hole(self, depth: int) -> Hole:
         return self._holes.setdefault(depth, Hole())
 
-    def _track(self, scope: Scope, base: Type, offset: int, depth: int) -> Iterator[Shown]:
+    def _track(self, scope: Scope, element: Element, offset: int, depth: int) -> Iterator[Shown]:
         """Show the hole before an element, and note where the next one should begin."""
+        base = element.base
         hole = self._hole(depth + scope.nest)
         if depth != 0 and offset > hole.offset:
             yield from self._show_hole(scope, depth, hole.offset, offset)
         integer = base.kind is Kind.INTEGER and base.encoding is not None
-        hole.offset = offset + (base.encoding.bits if integer and base.encoding else base.size * 8)
+        bits = base.encoding.bits if integer and base.encoding else base.size * 8
+        hole.offset = offset + (element.width or bits)
         if base.kind in COMPOSITE:
             hole.union = base.kind is Kind.UNION
             self._hole(depth + scope.nest + 1).offset = offset
