@@ -26,15 +26,19 @@ ADDRESS = {
     Need.REQUIRED_AFTER_OPTIONS: "address",
 }
 
-FIRST_HELP = """\
-  cpu0_disp=K                the value of an expression, in hexadecimal
-  cpu0_disp/2K               memory at an address: two pointers (see ::formats)
-  ::status                   a command (a "dcmd")
-  cpu0_disp::whatis          one that takes an address
-  ::walk proc | ::print proc_t p_user.u_comm
-                             a pipeline: for each address of the left one
-  ::msgbuf ! less            into a command of the shell
+PLACES = {"solaris": "cpu0_disp", "linux": "init_task"}
+"""A variable that every kernel of a family has."""
+PIPELINES = {"solaris": "::walk proc | ::print proc_t p_user.u_comm"}
 
+FIRST_STEPS = (
+    ("{place}=K", "the value of an expression, in hexadecimal"),
+    ("{place}/2K", "memory at an address: two pointers"),
+    ("::status", 'a command (a "dcmd")'),
+    ("{place}::dump", "one that takes an address"),
+    ("{pipeline}", "a pipeline: for each address of the left one"),
+    ("::nm ! less", "into a command of the shell"),
+)
+WHERE_TO_FIND = """\
   ::help NAME    what a dcmd or walker does, its options, an example
   ::dcmds        all dcmds that there are here     ::walkers  all walkers
   Tab            completes names, options, types   Ctrl-R     finds old lines
@@ -126,7 +130,7 @@ def pairs(rows: Sequence[tuple[str, str]], width: int, indent: int = 4) -> list[
         head = " " * indent + name.ljust(left) + "  "
         body = textwrap.wrap(visible(meaning), max(12, room - len(" " * indent) - left - 2)) or [""]
         if len(name) > left:
-            lines.append(" " * indent + name)
+            lines += textwrap.wrap(name, room, initial_indent=" " * indent, subsequent_indent=" " * (indent + 2))
             head = " " * (indent + left + 2)
         lines.append((head + body[0]).rstrip())
         lines += [" " * (indent + left + 2) + more for more in body[1:]]
@@ -149,11 +153,19 @@ def columns(names: Iterable[str], width: int, indent: int = 2) -> list[str]:
 def all_dcmds(vocabulary: Vocabulary, width: int, style: Style) -> str:
     """All dcmds by group, each with its summary."""
     groups: dict[str, list[tuple[str, str]]] = {}
+    refused = vocabulary.refused()
     for name in vocabulary.dcmds().names:
         dcmd = vocabulary.dcmd(name)
-        if dcmd is not None:
+        if dcmd is not None and name not in refused:
             groups.setdefault(group_of(dcmd), []).append((name, dcmd.summary))
-    return _grouped(groups, width, style)
+    listed = _grouped(groups, width, style)
+    rest = "\n".join(columns(sorted(refused, key=_words_first), width))
+    return f"{listed}\n{style.bold('for running programs, refused here')}\n{rest}\n" if refused else listed
+
+
+def _words_first(name: str) -> tuple[bool, str]:
+    """Order names before signs."""
+    return not name[:1].isalpha(), name
 
 
 def all_walkers(vocabulary: Vocabulary, width: int, style: Style) -> str:
@@ -169,16 +181,22 @@ def all_walkers(vocabulary: Vocabulary, width: int, style: Style) -> str:
 def _grouped(groups: dict[str, list[tuple[str, str]]], width: int, style: Style) -> str:
     parts = []
     for group in sorted(groups):
-        lines = "\n".join(pairs(groups[group], width, indent=2))
+        rows = sorted(groups[group], key=lambda row: _words_first(row[0]))
+        lines = "\n".join(pairs(rows, width, indent=2))
         parts.append(f"{style.bold(group)}\n{lines}\n")
     return "\n".join(parts)
 
 
 def overview(vocabulary: Vocabulary, width: int, style: Style) -> str:
     """What ``::help`` alone says: how to begin, and the names of all dcmds."""
-    names = [name for name in vocabulary.dcmds().names if name[0].isalpha() or name[0] == "_"]
+    refused = vocabulary.refused()
+    names = [name for name in vocabulary.dcmds().names if name[0].isalpha() and name not in refused]
     listed = "\n".join(columns(names, width))
-    first = "\n".join(line if len(line) < width else _fit(line.strip(), width, 2) for line in FIRST_HELP.splitlines())
+    family = getattr(vocabulary.session.target.kernel, "family", "")
+    place, pipeline = PLACES.get(family, "1000"), PIPELINES.get(family, "::echo 1000 | ::map .+8")
+    steps = [(text.format(place=place, pipeline=pipeline), meaning) for text, meaning in FIRST_STEPS]
+    keys = [line if len(line) < width else _fit(line.strip(), width, 2) for line in WHERE_TO_FIND.splitlines()]
+    first = "\n".join([*pairs(steps, width, indent=2), "", *keys])
     return f"{first}\n\n{style.bold('dcmds')}\n{listed}\n"
 
 

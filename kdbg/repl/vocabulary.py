@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from kdbg.symbols.model import Member
     from kdbg.target import Target
 
+REFUSING = ("kdbg.dcmds.running", "kdbg.dcmds.unsupported")
+"""Modules of dcmds that a dump or file cannot do."""
 TAGS = ("struct", "union", "enum")
 _PATH = re.compile(r"\[[^\]]*\]|->|\.|[A-Za-z_]\w*")
 DEEPEST = 16
@@ -61,6 +63,17 @@ class Vocabulary:
             with self.lock:
                 known = self._commands[attribute] = loaded, NameIndex(found_names(self.session, attribute))
         return known[1]
+
+    def refused(self) -> set[str]:
+        """Names of dcmds that only say that there is nothing to run or stop: those of mdb for live programs."""
+        from kdbg.dcmds import tables
+
+        found: dict[str, str] = {}
+        for table in tables(self.session.target, "DCMDS"):
+            for path, names in table.items():
+                for name in names:
+                    found.setdefault(name, path)
+        return {name for name, path in found.items() if path in REFUSING}
 
     def dcmd(self, name: str) -> Dcmd | None:
         """The dcmd of that name, or None."""
