@@ -131,7 +131,7 @@ class BtfContainer:
         at, name_at, info, size = self._record(type_id)
         kind, name = info >> 24 & 0x1F, self._string(name_at) if name_at else ""
         if kind == INT:
-            return Type(self, type_id, Kind.INTEGER, name, size, _encoding(self._words[at + 3]))
+            return Type(self, type_id, Kind.INTEGER, name, size, _encoding(self._words[at + 3], name))
         if kind == FLOAT:
             form = {4: _SINGLE, 8: _DOUBLE}.get(size, _LONG_DOUBLE)
             return Type(self, type_id, Kind.FLOAT, name, size, Encoding(signed=True, bits=8 * size, float_format=form))
@@ -294,11 +294,12 @@ class BtfContainer:
         return self.type_by_id(number)
 
 
-def _encoding(word: int) -> Encoding:
+def _encoding(word: int, name: str) -> Encoding:
+    """Take apart an integer's word. Compilers do not mark characters as such: their name tells."""
     flags = word >> 24 & 0xF
     return Encoding(
-        signed=bool(flags & 1),
-        char=bool(flags & 2),
+        signed=bool(flags & 1) or name == "char",
+        char=bool(flags & 2) or name in ("char", "signed char", "unsigned char"),
         boolean=bool(flags & 4),
         offset=word >> 16 & 0xFF,
         bits=word & 0xFF,
