@@ -135,11 +135,18 @@ class Lexer:
         return self._set("\n", text[at : at + length], None)
 
     def _comment(self, text: str, at: int) -> int:
-        """Length of a comment that begins here, or 0."""
+        """Length of a comment that begins here, or 0; negative where the text ends before it does."""
         if not text.startswith("//", at):
             return 0
         end = text.find("\n", at) + 1
-        return max(end - at, 0)
+        return end - at if end else at - len(text)
+
+    def _after_slashes(self, text: str, at: int, length: int, kind: str, state: int) -> str:
+        """A comment; or, if the text ends before it does, the slash alone: the lexer has looked at all the rest."""
+        if length > 0:
+            return self._newline(text, at, length)
+        self.state = state
+        return self._take(kind, text, at, 1, Char("/"), read=-length)
 
     # START and EXPRESSION
 
@@ -175,10 +182,8 @@ class Lexer:
         char = text[at]
         if self.state == EXPRESSION:
             return self._take(char, text, at, 1)
-        if char == "/":
-            length = self._comment(text, at)
-            if length:
-                return self._newline(text, at, length)
+        if char == "/" and (length := self._comment(text, at)):
+            return self._after_slashes(text, at, length, "/", FORMAT)
         if char == "@":
             self.state = FORMAT
             return self._take(char, text, at, 1)
@@ -283,7 +288,7 @@ class Lexer:
 
     def _quote(self, text: str, at: int) -> str:
         end, closed, read = longest_character_sequence(text, at)
-        if end == at + 1:
+        if closed is None:
             return self._take("'", text, at, 1, read=read - at)
         if not closed:
             self._take("'", text, at, end - at)
@@ -351,14 +356,13 @@ class Lexer:
     # the other states
 
     def _argument(self, char: str, text: str, at: int) -> str:
-        if char == "/":
-            length = self._comment(text, at)
-            if length:
-                return self._newline(text, at, length)
+        length = self._comment(text, at) if char == "/" else 0
+        if length > 0:
+            return self._newline(text, at, length)
         found = _PLAIN_WORD.match(text, at)
         if found is not None and (found.end() >= len(text) or text[found.end()] not in "\"'"):
             word = found[0]
-            return self._take(STRING, text, at, len(word), word)
+            return self._take(STRING, text, at, len(word), word, read=-length)
         if found is not None or char in "\"'":
             return self._quoted_word(char, text, at)
         return self._delimiter(char, text, at)
@@ -386,10 +390,8 @@ class Lexer:
             self._take(NUMBER, text, at, found.end() - at)
             self.value = convert(self.text, 10)
             return NUMBER
-        if char == "/":
-            length = self._comment(text, at)
-            if length:
-                return self._newline(text, at, length)
+        if char == "/" and (length := self._comment(text, at)):
+            return self._after_slashes(text, at, length, CHARACTER, FORMAT)
         if char == '"':
             return self._double_quote(text, at)
         if char in "\n;!|'$":
@@ -418,7 +420,7 @@ class Lexer:
         found = _SHELL_TEXT.match(text, at)
         assert found is not None
         string = _STRING.match(text, at)
-        if string is not None and string.end() >= found.end() and text.startswith('"', string.end()):
+        if string is not None and string.end() >= found.end() and text[string.end() : string.end() + 1] in ('"', "\n"):
             return self._double_quote(text, at)
         self._take(STRING, text, at, len(found[0]), found[0])
         self.state = START

@@ -40,11 +40,11 @@ def escape(text: str) -> str:
     )
 
 
-def longest_character_sequence(text: str, at: int) -> tuple[int, bool, int]:
+def longest_character_sequence(text: str, at: int) -> tuple[int, bool | None, int]:
     """The longest token that begins with the single quote at ``at``.
 
-    Returns its end, whether a quote closes it (if not, it goes to the end of the line), and how far was looked.
-    An end of ``at + 1`` is the quote alone.
+    Returns its end, whether a quote closes it (if not, it goes to the end of the line; None: the text ends before, and
+    the quote stands alone), and how far was looked.
     """
     best = at + 1
     for i in range(at + 1, len(text)):
@@ -55,7 +55,7 @@ def longest_character_sequence(text: str, at: int) -> tuple[int, bool, int]:
             best = i + 1
             if text[i - 1] != "\\" or i - 1 == at:
                 return best, True, best
-    return best, best > at + 1, len(text)
+    return best, True if best > at + 1 else None, len(text)
 
 
 def longest_word(text: str, at: int) -> tuple[int, int]:
