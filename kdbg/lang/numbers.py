@@ -11,6 +11,9 @@ BASES = {"i": 2, "o": 8, "t": 10, "x": 16}
 """Letters behind a 0 and the base that they mean."""
 
 _DIGITS = {char: value for value, char in enumerate("0123456789abcdefghijklmnopqrstuvwxyz")}
+_LETTERS = ord("A") - 10
+"""What mdb takes off a character that is no digit and no small letter, so that some come out negative."""
+
 _TOO_LARGE = "specified value exceeds maximum immediate value"
 
 
@@ -22,14 +25,14 @@ def convert(digits: str, base: int) -> int:
         except ValueError:
             pass
     value = 0
-    for digit in digits:
+    for position, digit in enumerate(digits):
         if value > MASK // base:
             raise ParseError(_TOO_LARGE)
-        one = _DIGITS.get(digit.lower(), base)
-        if one >= base:
+        one = _DIGITS.get(digit, ord(digit) - _LETTERS)
+        if one >= base or (one < 0 and position == 0):
             raise ParseError(f"digit '{digit}' is invalid in current base")
         value = value * base + one
-        if value > MASK:
+        if value > MASK or one < 0:
             raise ParseError(_TOO_LARGE)
     return value
 
