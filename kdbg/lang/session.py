@@ -257,10 +257,11 @@ class Session:
 
     def run(self, source: Source) -> bool:
         """Work through a source, in a frame of its own; False where an error ended it. Raises `Quit`."""
-        outer = self.source, self.pipe, self.dot
+        outer = self.source, self.pipe, self.presenter, self.dot
         self.source, self.depth = source, self.depth + 1
-        if not source.is_pipe:
-            self.pipe = None
+        if not source.is_pipe and self.pipe is not None:
+            # A command in a pipe that runs text of its own (::eval): what that writes goes into the pipe as text.
+            self.pipe, self.presenter = None, TextPresenter()
         try:
             completed = self._statements(source)
         except Quit:
@@ -269,7 +270,7 @@ class Session:
             raise
         finally:
             dot = self.dot
-            self.source, self.pipe, self.dot = outer
+            self.source, self.pipe, self.presenter, self.dot = outer
             self.depth -= 1
         if completed:
             self.dot = dot

@@ -101,3 +101,7 @@ def test_records_are_shown_as_they_come(session):
     session.add_commands([Dcmd("slowly", "one by one", slowly)], [], "test")
     piped("::slowly\n", session=session)
     assert seen == [0, 1, 2]
+
+
+def test_what_a_text_within_a_pipe_writes_goes_into_the_pipe(session):
+    assert answer(session, "::walk tens | ::eval '::map .+1' | ::map .*2\n") == ["22", "42", "62"]
