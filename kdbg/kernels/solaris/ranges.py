@@ -7,12 +7,16 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
+LAST = (1 << 64) - 1
+
 
 class Ranges:
     """Ranges in the order in which a walk gives them; finds those that hold an address."""
 
     def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
-        rows = sorted((start, end, number) for number, (start, end) in enumerate(ranges) if start < end)
+        # a damaged range may end beyond all memory
+        known = ((start, min(end, LAST), number) for number, (start, end) in enumerate(ranges))
+        rows = sorted(row for row in known if 0 <= row[0] < row[1])
         self._starts = array("Q", (row[0] for row in rows))
         self._ends = array("Q", (row[1] for row in rows))
         self._numbers = array("Q", (row[2] for row in rows))
