@@ -69,8 +69,6 @@ def run(session: Session, arguments: Arguments) -> int:
     if "explain" in arguments:
         return _explain(session, arguments)
     try:
-        if "S" not in arguments and "safe" not in arguments:
-            _run_rc(session)
         status = _run_texts(session, arguments.texts) if arguments.texts else _run_input(session, arguments.script)
     except Quit:
         status = int(bool(arguments.texts) and session.status != OK)
@@ -97,14 +95,6 @@ def _explain(session: Session, arguments: Arguments) -> int:
         session.complain(error)
         return 1
     return 0
-
-
-def _run_rc(session: Session) -> None:
-    home = os.environ.get("HOME")
-    if home and os.path.exists(os.path.join(home, ".kdbgrc")):
-        from kdbg.repl.startup import run_rc
-
-        run_rc(session)
 
 
 def _run_texts(session: Session, texts: list[str]) -> int:
