@@ -161,7 +161,11 @@ class XenImage(Image):
         keep = pfns != np.uint64(self.pfns.invalid) if self.pfns.invalid >= 0 else np.ones(len(pfns), bool)
         if self.tables.mfns is not None:
             keep &= self.tables.mfns.array()[: self.pages_in_file] != np.uint64(self.tables.mfns.invalid)
-        return PageMap(np.unique(pfns[keep]))
+        if not keep.all():
+            pfns = pfns[keep]
+        if not (pfns[1:] > pfns[:-1]).all():  # nearly every table ascends
+            pfns = np.unique(pfns)
+        return PageMap(pfns)
 
     def pfn_to_mfn(self, pfn: int) -> int | None:
         """The machine frame of a guest frame of a paravirtual domain, or None."""
