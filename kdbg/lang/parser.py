@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 SIGN = 1 << 63
 
+STACK = 100
+"""States that the stack of mdb's parser holds: what is nested deeper is refused as there."""
+
 _HIGHEST = 8
 _PRECEDENCE = {
     "|": 1, "^": 2, "&": 3, "==": 4, "!=": 4, "<<": 5, ">>": 5, "+": 6, "-": 6, "*": 7, "%": 7, "#": 7, "%%": _HIGHEST,
@@ -73,6 +76,8 @@ class Parser:
         self.session = session
         self.lexer = Lexer(session, source)
         self._ahead: str | None = None
+        self._depth = 0
+        """States that stand on the stack below what is parsed next: the start, the statements before, and so on."""
 
     # tokens
 
@@ -101,6 +106,7 @@ class Parser:
     def statement(self) -> bool:
         """Parse and run one statement; False at the end of the source. Raises `ParseError`."""
         self._ahead = None
+        self._depth = 2
         kind = self._peek()
         if kind == lex.END:
             return False
@@ -112,15 +118,18 @@ class Parser:
             self._commands(self.session.dot, 1, explicit=False, loop=False)
         elif kind == ",":
             self._advance()
+            self._depth = 3
             self._after_count(None, self.expression())
         else:
             self._addressed(self.expression())
         return True
 
     def _addressed(self, address: int) -> None:
+        self._depth = 3
         kind = self._peek()
         if kind == ",":
             self._advance()
+            self._depth = 4
             self._after_count(address, self.expression())
         elif kind in _COMMANDS:
             self._commands(address, 1, explicit=True, loop=False)
@@ -131,6 +140,7 @@ class Parser:
 
     def _after_count(self, address: int | None, count: int) -> None:
         session = self.session
+        self._depth += 1
         if self._peek() in _COMMANDS:
             start = session.dot if address is None else address
             self._commands(start, count, explicit=address is not None, loop=True)
@@ -168,6 +178,7 @@ class Parser:
 
     def _commands(self, address: int, count: int, explicit: bool, loop: bool) -> None:
         commands = [self._command()]
+        self._depth += 2
         while self._peek() == "|":
             self._advance()
             if self._peek() not in _COMMANDS:
@@ -226,7 +237,7 @@ class Parser:
                 self._ahead = None
             elif kind == lex.OPEN:
                 self._ahead = None
-                words.append(self.expression())
+                words.append(self.expression(0, self._depth + 3))
                 if self._advance() != lex.CLOSE:
                     raise self._unexpected()
             else:
@@ -234,16 +245,22 @@ class Parser:
 
     # expressions
 
-    def expression(self, level: int = 0) -> int:
-        """Parse and evaluate an expression of operators that bind tighter than ``level``: 0 to 2**64 - 1."""
-        left = self._operand()
+    def expression(self, level: int = 0, depth: int | None = None) -> int:
+        """Parse and evaluate an expression of operators that bind tighter than ``level``: 0 to 2**64 - 1.
+
+        ``depth``: states on the stack before it.
+        """
+        if depth is None:
+            depth = self._depth
+        left = self._operand(depth)
         while level < _HIGHEST:
             kind = self._peek()
             precedence = _PRECEDENCE.get(kind, 0)
             if precedence <= level:
                 break
             self._ahead = None
-            right = self.expression(precedence)
+            self._check(depth + 1)
+            right = self.expression(precedence, depth + 2)
             simple = _SIMPLE.get(kind)
             left = simple(left, right) & MASK if simple is not None else self._divide(kind, left, right)
         return left
@@ -262,17 +279,21 @@ class Parser:
         quotient = _quotient(left, right)
         return (quotient * right if kind == "#" else quotient) & MASK
 
-    def _operand(self) -> int:
+    def _check(self, depth: int) -> None:
+        """Refuse a token for whose state there is no room."""
+        if depth >= STACK:
+            raise self.lexer.error("yacc stack overflow")
+
+    def _operand(self, depth: int) -> int:
         kind = self._advance()
         lexer = self.lexer
-        if kind == lex.NUMBER:
-            return int(lexer.value)
-        action = _OPERANDS.get(kind)
-        if action is None:
+        action = None if kind == lex.NUMBER else _OPERANDS.get(kind)
+        if action is None and kind != lex.NUMBER:
             raise self._unexpected()
-        return action(self)
+        self._check(depth)
+        return int(lexer.value) if action is None else action(self, depth)
 
-    def _symbol(self) -> int:
+    def _symbol(self, depth: int) -> int:
         name = str(self.lexer.value)
         if name == ".":
             return self.session.dot
@@ -282,30 +303,31 @@ class Parser:
         except SymbolNotFound as error:
             raise ParseError(f"failed to dereference symbol: {error.reason}") from None
 
-    def _variable(self) -> int:
+    def _variable(self, depth: int) -> int:
         return int(self.lexer.value.get())
 
-    def _parenthesis(self) -> int:
-        value = self.expression()
+    def _parenthesis(self, depth: int) -> int:
+        value = self.expression(0, depth + 1)
         if self._advance() != ")":
             raise self._unexpected()
+        self._check(depth + 2)
         return value
 
-    def _unary(self) -> int:
-        return self.expression(_HIGHEST)
+    def _unary(self, depth: int) -> int:
+        return self.expression(_HIGHEST, depth + 1)
 
-    def _core(self) -> int:
-        return self._fetch(Space.VIRTUAL, 8)
+    def _core(self, depth: int) -> int:
+        return self._fetch(Space.VIRTUAL, 8, depth)
 
-    def _object(self) -> int:
-        return self._fetch(Space.OBJECT, 8)
+    def _object(self, depth: int) -> int:
+        return self._fetch(Space.OBJECT, 8, depth)
 
-    def _cast(self) -> int:
+    def _cast(self, depth: int) -> int:
         char, size = self.lexer.value
-        return self._fetch(Space.VIRTUAL if char == "*" else Space.OBJECT, size)
+        return self._fetch(Space.VIRTUAL if char == "*" else Space.OBJECT, size, depth)
 
-    def _fetch(self, space: Space, size: int) -> int:
-        address = self._unary()
+    def _fetch(self, space: Space, size: int, depth: int) -> int:
+        address = self._unary(depth)
         try:
             return int.from_bytes(self.session.target.read(address, size, space), "little")
         except ReadError as error:
@@ -315,17 +337,17 @@ class Parser:
 _ARGUMENT = frozenset({lex.STRING})
 _FORMAT = frozenset({lex.STRING, lex.NUMBER, lex.CHARACTER})
 
-_OPERANDS: dict[str, Callable[[Parser], int]] = {
+_OPERANDS: dict[str, Callable[[Parser, int], int]] = {
     lex.SYMBOL: Parser._symbol,
     lex.VARIABLE: Parser._variable,
     lex.DEREFERENCE: Parser._cast,
     "(": Parser._parenthesis,
     "*": Parser._core,
     "%": Parser._object,
-    "-": lambda parser: -parser._unary() & MASK,
-    "~": lambda parser: ~parser._unary() & MASK,
-    "#": lambda parser: int(not parser._unary()),
-    "+": lambda parser: parser.session.next_dot("+"),
-    "^": lambda parser: parser.session.previous_dot("^"),
-    "&": lambda parser: parser.session.address,
+    "-": lambda parser, depth: -parser._unary(depth) & MASK,
+    "~": lambda parser, depth: ~parser._unary(depth) & MASK,
+    "#": lambda parser, depth: int(not parser._unary(depth)),
+    "+": lambda parser, depth: parser.session.next_dot("+"),
+    "^": lambda parser, depth: parser.session.previous_dot("^"),
+    "&": lambda parser, depth: parser.session.address,
 }

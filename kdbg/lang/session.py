@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdbg.dcmds.registry import Call, Dcmd, View, Walker, Word
 from kdbg.errors import CommandError, SymbolNotFound
-from kdbg.lang.errors import OK, ParseError, PipeBroken, Quit
+from kdbg.lang.errors import OK, Abort, ParseError, PipeBroken, Quit
 from kdbg.lang.formats_numbers import offset, prefixed
 from kdbg.lang.numbers import to_number
 from kdbg.lang.output import FileSink, ListSink, Output, Sink
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from kdbg.symbols.table import Symbol
 
 SIGN = 1 << 63
+
+
+DEEPEST = 60
+"""Texts and macro files that may run within each other."""
 
 
 class Session:
@@ -257,6 +261,8 @@ class Session:
 
     def run(self, source: Source) -> bool:
         """Work through a source, in a frame of its own; False where an error ended it. Raises `Quit`."""
+        if self.depth >= DEEPEST:
+            raise Abort(f"{source.name}: nested too deeply")
         outer = self.source, self.pipe, self.presenter, self.dot
         self.source, self.depth = source, self.depth + 1
         if not source.is_pipe and self.pipe is not None:

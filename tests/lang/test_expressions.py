@@ -91,5 +91,8 @@ def test_what_cannot_be_evaluated_is_said_in_one_line(text, said):
     assert piped(f"{text}=J\n").splitlines()[-1] == f"kdbg: {said}"
 
 
-def test_deep_parentheses():
-    assert value("(" * 150 + "1" + ")" * 150) == "1"
+@pytest.mark.parametrize(("depth", "near"), [(97, ")"), (98, "1"), (99, "("), (5000, "(")])
+def test_deep_parentheses(depth, near):
+    assert value("(" * 96 + "1" + ")" * 96) == "1"
+    text = "(" * depth + "1" + ")" * depth
+    assert piped(f"{text}=J\n") == f'kdbg: yacc stack overflow on line 1 of (stdin) near "{near}"\n'
