@@ -14,8 +14,8 @@ from kdbg.vm.space import AddressSpace, Partial
 from kdbg.vm.vcpu import CR0_PAGING, guest_bits, linux_space, space_of
 
 if TYPE_CHECKING:
-    from kdbg.symbols.ctf import CtfContainer
     from kdbg.symbols.model import Type
+    from kdbg.symbols.space import Container
     from kdbg.symbols.table import Symbol
     from kdbg.symbols.value import Value
 
@@ -254,7 +254,7 @@ class Dump(Target):
             return super().type(name)
         return self.kernel.type(name)  # type: ignore[no-any-return]
 
-    def type_containers(self) -> Iterator[CtfContainer]:
+    def type_containers(self) -> Iterator[Container]:
         """The types of each module that has some."""
         if self.kernel is None or not hasattr(self.kernel, "types"):
             return

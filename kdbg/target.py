@@ -16,8 +16,8 @@ from kdbg.errors import CommandError, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.symbols.private import PrivateSymbols
 
 if TYPE_CHECKING:
-    from kdbg.symbols.ctf import CtfContainer
     from kdbg.symbols.model import Type
+    from kdbg.symbols.space import Container
     from kdbg.symbols.synthetic import SyntheticTypes
     from kdbg.symbols.table import Symbol
 
@@ -147,7 +147,7 @@ class Target:
         """The type of a symbol's object or function. Raises `TypeNotFound`."""
         raise TypeNotFound(symbol.name)
 
-    def type_containers(self) -> Iterator[CtfContainer]:
+    def type_containers(self) -> Iterator[Container]:
         """The types of each object that has some, in the target's order."""
         return iter(())
 

@@ -116,6 +116,13 @@ class BtfContainer:
         """All its own types in order."""
         return (self.type_by_id(number) for number in range(self._first, self.end))
 
+    def roots(self) -> Iterator[Type]:
+        """Its own types that have names, in order; functions and variables are none."""
+        for position, at in enumerate(self._places):
+            kind = self._words[at + 1] >> 24 & 0x1F
+            if self._words[at] and (kind in _TAGS or kind in _PLAIN):
+                yield self.type_by_id(self._first + position)
+
     # types
 
     def type_by_id(self, type_id: int) -> Type:

@@ -7,10 +7,16 @@ object in the order in which the target lists them; a forward declaration is kep
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from kdbg.errors import Error, TypeNotFound
-from kdbg.symbols.ctf import CtfContainer
 from kdbg.symbols.model import Kind, Type
+
+if TYPE_CHECKING:
+    from kdbg.symbols.btf import BtfContainer
+    from kdbg.symbols.ctf import CtfContainer
+
+    Container = CtfContainer | BtfContainer
 
 
 class TypeSpace:
@@ -21,16 +27,16 @@ class TypeSpace:
     """
 
     def __init__(
-        self, main: str, objects: Callable[[], Iterable[str]], load: Callable[[str], CtfContainer]
+        self, main: str, objects: Callable[[], Iterable[str]], load: Callable[[str], Container]
     ) -> None:
         self.main = main
         self._objects = objects
         self._load = load
-        self._loaded: dict[str, CtfContainer | Error] = {}
+        self._loaded: dict[str, Container | Error] = {}
         self._known: dict[str, Type] = {}
         self._missing: dict[str, TypeNotFound] = {}
 
-    def container(self, name: str) -> CtfContainer:
+    def container(self, name: str) -> Container:
         """The types of one object. Raises `Error`, the same one every time."""
         found = self._loaded.get(name)
         if found is None:
@@ -44,7 +50,7 @@ class TypeSpace:
             raise found
         return found
 
-    def containers(self) -> Iterator[tuple[str, CtfContainer]]:
+    def containers(self) -> Iterator[tuple[str, Container]]:
         """All objects that have types, in order."""
         for name in self._objects():
             try:

@@ -1,16 +1,16 @@
 """A Linux kernel, found in the image: through the vCPUs' page tables, with nothing but the dump.
 
 The kernel is known by its banner in the mapping of its image; its symbols are those of kallsyms in there
-(`kdbg.kernels.linux.kallsyms`) and those that each module brought along (`kdbg.kernels.linux.modules`). Types are not
-read yet.
+(`kdbg.kernels.linux.kallsyms`) and those that each module brought along (`kdbg.kernels.linux.modules`), its types those
+of its BTF (`kdbg.kernels.linux.types`). What the kernel consists of is told by sibling modules, a topic each.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.kernels.linux import kallsyms
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from kdbg.records import Cpu, Frame, LogEntry, Module, Process, Thread
     from kdbg.symbols.model import Type
     from kdbg.symbols.table import Symbol, SymbolTable
+    from kdbg.symbols.value import Value
+
+T = TypeVar("T")
 
 BANNER = b"Linux version "
 BANNER_SIZE = 512
@@ -54,6 +57,7 @@ class Linux:
         self.banner_at, self.release, self.version = banner
         self.recognised = "VMCOREINFO" if self.banner_at is None else f"its banner at {self.banner_at:x}"
         """How it was found."""
+        self._parts: dict[Callable[[Linux], Any], Any] = {}
 
     @classmethod
     def detect(cls, target: Dump) -> Linux | None:
@@ -68,6 +72,12 @@ class Linux:
         if mapping is not None and told.release:  # a part of a dump, without the image
             return cls(target, mapping, (None, told.release, ""))
         return None
+
+    def part(self, make: Callable[[Linux], T]) -> T:
+        """What a topic's module keeps for this kernel (layouts, caches): made by ``make(kernel)`` once."""
+        if make not in self._parts:
+            self._parts[make] = make(self)
+        return self._parts[make]  # type: ignore[no-any-return]
 
     # names and types
 
@@ -153,17 +163,62 @@ class Linux:
         """Whether there is a symbol of that name."""
         return self.symbols.find(name) is not None
 
+    @functools.cached_property
+    def types(self) -> Any:
+        """The types of its image and of its modules (`kdbg.symbols.space.TypeSpace`)."""
+        from kdbg.kernels.linux.types import type_space
+
+        return type_space(self)
+
     def type(self, name: str) -> Type:
-        """Raises `TypeNotFound`: the kernel's types are not read yet."""
-        raise TypeNotFound(name)
+        """The type of that C name. Raises `TypeNotFound`."""
+        found: Type = self.types.lookup(name)
+        return found
 
     def type_of(self, symbol: Symbol) -> Type:
-        """Raises `TypeNotFound`: the kernel's types are not read yet."""
-        raise TypeNotFound(symbol.name)
+        """The type of a data object or function. Raises `TypeNotFound`."""
+        from kdbg.kernels.linux.types import Variables
 
-    def variable_value(self, name: str) -> Any:
-        """Raises `TypeNotFound`, for want of types, or `SymbolNotFound`."""
-        return self.type_of(self.symbol(name))
+        try:
+            return self.part(Variables).type_of(symbol)
+        except TypeNotFound:
+            raise
+        except Error as error:
+            raise TypeNotFound(symbol.name, error.reason) from None
+
+    # structures
+
+    def variable(self, name: str) -> Any:
+        """The variable of that name: a number if its type is a number's, else a `Value`.
+
+        Raises `SymbolNotFound`, `TypeNotFound`, and `ReadError` for a number.
+        """
+        from kdbg.symbols.value import plain
+
+        return plain(self.variable_value(name))
+
+    def variable_value(self, name: str) -> Value:
+        """The variable of that name as a place, whatever its type."""
+        from kdbg.symbols.value import Value
+
+        symbol = self.symbol(name)
+        return Value(self.memory, self.type_of(symbol), symbol.address)
+
+    def at(self, type_name: str, address: int) -> Value:
+        """A structure in place: members are read when they are asked for. Raises `TypeNotFound`."""
+        from kdbg.symbols.value import Value
+
+        return Value(self.memory, self.type(type_name), address)
+
+    def load(self, type_name: str, address: int) -> Value:
+        """A structure read at once: it fails as a whole. Raises `TypeNotFound`, `ReadError`."""
+        return self.at(type_name, address).load()
+
+    def string(self, address: int, size: int = 1024) -> str:
+        """The text at an address. Raises `ReadError`."""
+        from kdbg.symbols.value import read_string
+
+        return read_string(self.memory, address, size)
 
     # memory
 

@@ -223,7 +223,7 @@ class Bootstrap:
         container = make()
         if container.parent_name and container.parent_name != name:
             try:
-                container.parent = self.types.container(container.parent_name)
+                container.parent = self.types.container(container.parent_name)  # type: ignore[assignment]
             except Error as error:
                 self._notes.note(f"types of {name}: those of its parent {container.parent_name}: {error}")
         return container
