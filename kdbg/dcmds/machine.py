@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kdbg.dcmds.registers import Registers, registers_text
 from kdbg.dcmds.registry import NONE, OPTIONAL, Call, View, dcmd, flag, number
-from kdbg.dcmds.solaris.registers import Registers, registers_text
 from kdbg.errors import CommandError, UsageError
 from kdbg.kernels.stackscan import CALL, CALLED, ELSEWHERE, INDIRECT
 from kdbg.records import Cpu, Frame
@@ -129,7 +129,7 @@ def machine_registers_text(record: Registers, view: View) -> str:
 
 def _named(registers: Mapping[str, int]) -> Mapping[str, int]:
     """The registers of a context, by the names of mdb's form too."""
-    from kdbg.kernels.solaris.registers import context_registers
+    from kdbg.kernels.contexts import context_registers
 
     x86 = "rip" in registers or "eip" in registers
     return {**context_registers(registers), **registers} if x86 else registers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from kdbg.formats.xen_context import IN_KERNEL
 from kdbg.kernels.stackscan import Machine, frames
 from kdbg.records import Frame
 from kdbg.symbols.table import Symbol
@@ -33,5 +34,4 @@ def cpu_frames(target: Dump, registers: Mapping[str, int]) -> list[Frame]:
 
 def in_kernel_mode(registers: Mapping[str, int]) -> bool:
     """Whether a paravirtual vCPU was in the kernel (VGCF_in_kernel: its code selector does not tell)."""
-    return bool(registers.get("flags", 0) & 1 << 2)
-
+    return bool(registers.get("flags", 0) & IN_KERNEL)

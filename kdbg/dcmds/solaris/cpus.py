@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kdbg.dcmds.registers import Registers, registers_text
 from kdbg.dcmds.registry import OPTIONAL, Call, Table, View, dcmd, flag, number
-from kdbg.dcmds.solaris.registers import Registers, registers_text
 from kdbg.dcmds.solaris.stack import DEFAULT_ARGUMENTS, FrameTable, argument_limit
 from kdbg.dcmds.solaris.walkers import cpu_problem
 from kdbg.errors import CommandError, Error, ReadError, UsageError
+from kdbg.kernels.contexts import context_registers
 from kdbg.kernels.solaris.cpus import CpuInfo, Cpus, context_of
-from kdbg.kernels.solaris.registers import context_registers
 from kdbg.kernels.solaris.stacks import Unwinder
 from kdbg.kernels.solaris.walks import BrokenListError
 from kdbg.records import Frame

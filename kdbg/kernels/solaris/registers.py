@@ -1,15 +1,15 @@
-"""Registers: of the thread that the dump is about, and of the vCPU contexts in it.
+"""Registers of the thread that the dump is about.
 
 Facts: <sys/panic.h> (panic_data_t, panic_nv_t), <sys/privregs.h> (struct regs).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kdbg.errors import Error
+from kdbg.kernels.contexts import general_registers
 from kdbg.kernels.solaris.layouts import Layout
 
 if TYPE_CHECKING:
@@ -81,22 +81,3 @@ def _trap_registers(kernel: Solaris) -> dict[str, int] | None:
         return None
     mask = (1 << kernel.bits) - 1
     return {name: value & mask for name, value in found.items()}
-
-
-def general_registers(context: Mapping[str, int]) -> dict[str, int]:
-    """The general registers of a vCPU context, named as the kernel names them in struct regs."""
-    left_out = ("cr0", "cr2", "cr3", "cr4", "user_cr3", "kernel_sp", "flags", "saved_upcall_mask", "fs_base", "gs_base",
-                "gs_base_user", "error_code", "entry_vector")  # fmt: skip
-    found = {name: value for name, value in context.items() if name not in left_out and not name.startswith("dr")}
-    found["trapno"], found["err"] = context.get("entry_vector", 0), context.get("error_code", 0)
-    pc, fp = ("rip", "rbp") if "rip" in context else ("eip", "ebp")
-    found["savpc"], found["savfp"] = context.get(pc, 0), context.get(fp, 0)
-    return found
-
-
-def context_registers(context: Mapping[str, int]) -> dict[str, int]:
-    """All registers of a vCPU context, named as the kernel names them: control registers and bases too."""
-    found = general_registers(context)
-    found["cr2"], found["cr3"] = context.get("cr2", 0), context.get("cr3", 0)
-    found["gsbase"], found["kgsbase"] = context.get("gs_base", 0), context.get("gs_base_user", 0)
-    return found
