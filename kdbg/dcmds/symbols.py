@@ -223,10 +223,10 @@ def _entries(call: Call, types: set[str]) -> Iterator[SymbolEntry | None]:
     if options.u:
         entries = (entry for entry in entries if entry.symbol.section == SHN_UNDEF)
     if options.n or options.v:
-        from kdbg.dcmds.sorting import unstable_sorted
+        from kdbg.sorting import qsorted
 
         key: Callable[[SymbolEntry], Any] = (lambda e: e.name) if options.n else (lambda e: e.address)
-        entries = iter(unstable_sorted(list(entries), key))
+        entries = iter(qsorted(list(entries), key))
     for entry in entries:
         if entry.type in types:
             yield entry

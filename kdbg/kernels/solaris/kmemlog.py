@@ -13,7 +13,7 @@ from kdbg.kernels.solaris.kmem import kmem
 from kdbg.kernels.solaris.kmem_structures import Bufctl, Warn
 from kdbg.kernels.solaris.layouts import Layout
 from kdbg.kernels.solaris.lists import Guard, StoppedError
-from kdbg.kernels.solaris.sorting import qsorted
+from kdbg.sorting import qsorted
 
 if TYPE_CHECKING:
     from kdbg.kernels.solaris.kernel import Solaris

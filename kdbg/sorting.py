@@ -1,25 +1,26 @@
 """Sorting as illumos' qsort(3C) does it: what is equal comes out in the order in which that leaves it.
 
-Only where entries are equal does it matter how they are sorted; the recorded answers show such entries (unused ones of
-the kmem log among them) in the order of that library's sort, a quicksort that keeps those equal to the pivot apart at
-both ends of the part and then moves them to the middle. Fact: its thresholds, its choice of pivot and its exchanges.
+Only where entries are equal does it matter how they are sorted; recorded answers show such entries (unused ones of the
+kmem log, symbols of one value) in the order of that library's sort, a quicksort that keeps those equal to the pivot
+apart at both ends of the part and then moves them to the middle. Fact: its thresholds, its choice of pivot and its
+exchanges.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 FEW, MEDIAN_OF_THREE, MEDIAN_OF_NINE = 5, 20, 50
 """Entries from which on a part is divided; its pivot is a median of three; of nine."""
-MOST = 1 << 16
+MOST = 1 << 18
 """Entries up to which the order of equal ones is kept like that; beyond it is as they were found."""
 
 
-def qsorted(entries: Sequence[T], key: Callable[[T], int]) -> list[T]:
-    """The entries by ascending key."""
+def qsorted(entries: Sequence[T], key: Callable[[T], Any]) -> list[T]:
+    """The entries by ascending key; keys are hashable."""
     keys = [key(entry) for entry in entries]
     if len(set(keys)) == len(keys) or len(keys) > MOST:
         return sorted(entries, key=key)
@@ -30,7 +31,7 @@ def qsorted(entries: Sequence[T], key: Callable[[T], int]) -> list[T]:
 class _Parts:
     """The positions of the entries under way: ``at[i]`` is the entry that stands at place i."""
 
-    def __init__(self, keys: list[int]) -> None:
+    def __init__(self, keys: list[Any]) -> None:
         self.keys = keys
         self.at = list(range(len(keys)))
 
@@ -45,7 +46,7 @@ class _Parts:
             waiting += [(low, first), (last + 1, end)]
         return self.at
 
-    def key(self, place: int) -> int:
+    def key(self, place: int) -> Any:
         return self.keys[self.at[place]]
 
     def swap(self, one: int, other: int) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from kdbg.kernels.solaris.sorting import qsorted
+from kdbg.sorting import qsorted
 
 
 @pytest.mark.parametrize("count", [0, 1, 4, 5, 19, 20, 49, 50, 500])
@@ -30,3 +32,12 @@ def test_equal_entries_come_out_as_the_library_leaves_them() -> None:
     assert unused == [
         198, 199, *range(201, 220), 139, 119, 99, 79, 59, 39, 159, 19, 179, *range(181, 198), 200,
     ]  # fmt: skip
+
+
+def test_five_equal_entries_do_not_stay_in_order() -> None:
+    assert qsorted(["b1", "a1", "a2", "b2", "a3"], lambda entry: entry[0]) == ["a2", "a1", "a3", "b2", "b1"]
+
+
+@given(st.lists(st.integers(), unique=True))
+def test_of_different_keys_there_is_one_order(entries: list[int]) -> None:
+    assert qsorted(entries, lambda entry: entry) == sorted(entries)
