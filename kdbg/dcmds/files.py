@@ -75,6 +75,7 @@ def _stop(call: Call) -> None:
     if session.log is None or not session.log.enabled:
         session.warn("logging is already disabled")
     else:
+        session.tell_log()
         session.log.enabled = False
 
 

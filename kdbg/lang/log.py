@@ -15,6 +15,7 @@ class Log:
         """Take what was read."""
         if self.enabled:
             self._stream.write("".join(prompt + char for char in text))
+            self._stream.flush()
 
     def written(self, text: str) -> None:
         """Take what was written."""

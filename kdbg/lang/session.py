@@ -371,10 +371,20 @@ class Session:
         if self.log is not None:
             self.log.enabled = True
             if isinstance(self.source, StandardInput):
-                self.source.log = self._log_typed
+                self.source.log_to(self._log_typed)
             for sink in (self._output, self.error_output.sink):
                 if isinstance(sink, FileSink):
-                    sink.log = self.log.written
+                    sink.log = self._log_written
+
+    def tell_log(self) -> None:
+        """Give the log what was read so far."""
+        if isinstance(self.source, StandardInput):
+            self.source.tell_log()
+
+    def _log_written(self, text: str) -> None:
+        self.tell_log()
+        if self.log is not None:
+            self.log.written(text)
 
     def _log_typed(self, text: str) -> None:
         if self.log is not None:

@@ -152,15 +152,25 @@ class StandardInput(Source):
         self._regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
         self._chunk = b""
         self._at = 0
-        self.log: Callable[[str], None] | None = None
-        """What gets all that is read, too."""
+        self._log: Callable[[str], None] | None = None
+        self._logged = 0
 
     def next_line(self) -> str:
         """Read a line."""
-        line = (self._line_of_file() if self._regular else self._line_of_pipe()).decode("latin-1")
-        if self.log is not None:
-            self.log(line)
-        return line
+        self.tell_log()
+        self._logged = 0
+        return (self._line_of_file() if self._regular else self._line_of_pipe()).decode("latin-1")
+
+    def log_to(self, log: Callable[[str], None]) -> None:
+        """Give a log all that is read from here on."""
+        self._log, self._logged = log, self.position
+
+    def tell_log(self) -> None:
+        """Give the log what has been read: up to where the language is, and the character behind it."""
+        end = min(self.position + 1, len(self.text))
+        if self._log is not None and end > self._logged:
+            self._log(self.text[self._logged : end])
+        self._logged = max(end, self._logged)
 
     def _line_of_file(self) -> bytes:
         while True:
