@@ -294,6 +294,8 @@ class Dcmd:
     """What is said before the usage where there is no address; most dcmds say nothing."""
     plain_usage: bool = False
     """Whether the usage line keeps the address to itself although one may be given."""
+    strict_usage: bool = False
+    """Whether the usage line asks for an address although the dcmd goes without."""
     lenient: bool = False
     """Whether an option that it has not is told and then taken for a word, as some of mdb's dcmds do."""
     table: Table | Callable[[Call], Table] | None = None

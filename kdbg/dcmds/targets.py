@@ -243,6 +243,7 @@ def whatis(call: Call) -> Iterator[Place]:
 
 @dcmd(
     "vtop", "translate a virtual address", synopsis="[-a as]", options=[number("a", "as", "address space")],
+    strict_usage=True,
     help="Files have no physical addresses: this fails.",
     hint=False,
     example="1000::vtop",

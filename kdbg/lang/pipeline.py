@@ -299,6 +299,8 @@ def usage(session: Session, dcmd: Dcmd) -> str:
     prefix = {Need.NONE: "", Need.OPTIONAL: "[address]"}.get(dcmd.address, "address")
     if dcmd.plain_usage:
         prefix = ""
+    elif dcmd.strict_usage:
+        prefix = "address"
     if prefix and name[0] not in ":$":
         prefix += "::"
     lines = f"Usage: {prefix}{name} {dcmd.synopsis}\n"
