@@ -32,7 +32,10 @@ def shell_pipe(session: Session, text: str) -> Iterator[None]:
     pid = _spawn(text, [(os.POSIX_SPAWN_DUP2, reader, 0), (os.POSIX_SPAWN_CLOSE, writer)])
     os.close(reader)
     sink = FileSink(writer)
-    outer, session.out = session.out, Output(sink, session.out.columns, wrappable=False)
+    structured = session.structured
+    before = structured.redirect(sink) if structured is not None else None
+    outer = session.out
+    session.out = Output(sink if structured is None else structured, outer.columns, wrappable=False)
     try:
         yield
         session.out.end_line()
@@ -41,6 +44,8 @@ def shell_pipe(session: Session, text: str) -> Iterator[None]:
         pass
     finally:
         session.out = outer
+        if structured is not None and before is not None:
+            structured.redirect(before)
         os.close(writer)
         os.waitpid(pid, 0)
 

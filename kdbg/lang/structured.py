@@ -41,6 +41,12 @@ class Structured:
         self._columns: list[str] | None = None
         self._partial = ""
 
+    def redirect(self, sink: Sink) -> Sink:
+        """Write elsewhere from here on; where it went so far."""
+        before, self._sink = self._sink, sink
+        self._columns = None
+        return before
+
     # as a presenter
 
     def present(self, dcmd: Dcmd, made: Call, records: Iterable[Any]) -> None:

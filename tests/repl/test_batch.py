@@ -137,3 +137,10 @@ def test_a_plain_start_imports_nothing_heavy(folder):
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == ""
+
+
+def test_records_go_into_the_shell_too(folder):
+    done = kdbg(folder, "--format", "jsonl", "-e", "10::whatis ! tr a-z A-Z;20::whatis", "bytes")
+    first, second = done.stdout.splitlines()
+    assert first.startswith('{"ADDRESS": "0X10"')
+    assert json.loads(second)["address"] == "0x20"
