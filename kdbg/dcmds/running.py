@@ -212,24 +212,30 @@ def run(call: Call) -> None:
     _start(call)
 
 
-def _go_on(call: Call, words: list[Word]) -> None:
+_STEPS = {":s": "single-step", ":S": "single-step", "next": "step (over)", ":e": "step (over)", ":u": "step (out)"}
+
+
+def _go_on(call: Call, words: list[Word], what: str) -> None:
     if len(words) > 1:
         raise UsageError("")
     if words and isinstance(words[0], str) and words[0].removeprefix("SIG") not in SIGNALS:
         raise UsageError(f"invalid signal name -- {words[0]}")
+    if call.target.kind == "dump":
+        raise CommandError(f"failed to {what} target: {UNSUPPORTED}")
     _start(call)
 
 
 @dcmd("cont,:c,:s,next,:e,:u", "let the program go on", address=NONE, synopsis="[SIG]", words=None)
 def go_on(call: Call) -> None:
     """Fail."""
-    _go_on(call, call.words)
+    _go_on(call, call.words, _STEPS.get(call.name, "continue"))
 
 
 @dcmd("step", "let the program do a step", address=NONE, synopsis="[ over | out ] [SIG]", words=None)
 def step(call: Call) -> None:
     """Fail."""
-    _go_on(call, call.words[1:] if call.words and call.words[0] in ("over", "out") else call.words)
+    way = str(call.words[0]) if call.words and call.words[0] in ("over", "out") else ""
+    _go_on(call, call.words[1:] if way else call.words, f"step ({way})" if way else "single-step")
 
 
 @dcmd(":S", "let the program do a step", address=NONE, words=None)

@@ -109,9 +109,9 @@ def _change(call: Call, options: Options, unset: str | None) -> None:
     if unset is not None:
         settings.set_options(unset, False, session.warn)
     if options.I is not None:
-        settings.macro_path = path_list(options.I)
+        settings.macro_path = path_list(options.I, settings.macro_path)
     if options.L is not None:
-        settings.module_path = path_list(options.L)
+        settings.module_path = path_list(options.L, settings.module_path)
     if options.P is not None:
         settings.set_prompt(options.P, session.warn)
     if options.s is not None:
@@ -121,9 +121,9 @@ def _change(call: Call, options: Options, unset: str | None) -> None:
     session.apply_settings()
 
 
-def path_list(path: str) -> list[str]:
-    """The folders of a search path."""
-    return [part for part in path.split(":") if part]
+def path_list(path: str, old: list[str]) -> list[str]:
+    """The folders of a search path; ``%o`` in it stands for the old one."""
+    return [part for part in path.replace("%o", ":".join(old)).split(":") if part]
 
 
 def _show(call: Call) -> None:
