@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ def _enlarge(path: Path, pages: dict[int, bytearray], count: int) -> Path:
     return path
 
 
-BUILDERS = {
+BUILDERS: dict[str, Callable[[Path], Path]] = {
     "domain": domain_100mb,
     "threads": threads,
     "sparse-0.1": lambda folder: sparse(folder, GIGABYTE // 10),

@@ -23,6 +23,12 @@ FUNCTIONS = (
     ("swtch", "unix", 0),
     ("idle", "unix", 0),
     ("cpu_idle", "unix", 0),
+    ("switch_sp_and_call", "unix", None),
+    ("xen_callback", "unix", None),
+    ("xen_callback_handler", "unix", 2),
+    ("do_interrupt", "unix", 2),
+    ("dispatch_softint", "unix", 2),
+    ("av_dispatch_softvect", "unix", 1),
     ("cbe_fire", "unix", 0),
     ("xen_debug_handler", "unix", 1),
     ("cv_wait", "genunix", 2),
@@ -60,6 +66,20 @@ WAITING: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("_sys_sysenter_post_swapgs", ()),
 )
 IDLE: tuple[tuple[str, tuple[int, ...]], ...] = (("cpu_idle", ()), ("idle", ()), ("thread_start", ()))
+
+INTERRUPTING: tuple[tuple[str, tuple[int, ...]], ...] = (
+    ("cbe_fire", ()),
+    ("av_dispatch_softvect", (10,)),
+    ("dispatch_softint", (9, 0)),
+)
+INTERRUPTED: tuple[tuple[str, tuple[int, ...]], ...] = (
+    ("switch_sp_and_call", ()),
+    ("do_interrupt", (0x8888, 0x9999)),
+    ("xen_callback_handler", (0x8888, 0x9999)),
+    ("xen_callback", ()),
+    ("taskq_d_thread", (0x7777,)),
+    ("thread_start", ()),
+)
 
 VARIABLES = (
     # module, name, type

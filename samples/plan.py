@@ -30,6 +30,10 @@ class ThreadSpec:
     name: str | None = None
     """t_name."""
     stack_size: int = 0x2000
+    interrupt_level: int = 0
+    """t_pil of an interrupt thread; 0: not one."""
+    pins: str | None = None
+    """Label of the thread that it has interrupted, whose newest function called the oldest of this one's stack."""
 
 
 @dataclass

@@ -89,6 +89,17 @@ class SolarisDomain:
         self.threads.append(spec)
         return self._changed()
 
+    def interrupt(self, label: str, pins: str, cpu: int = 0, level: int = 10,
+                  stack: Sequence[Call] = kernel.INTERRUPTING) -> SolarisDomain:  # fmt: skip
+        """An interrupt thread on a CPU; it pins a thread planned before, with `kernel.INTERRUPTED` as its stack.
+
+        The chain of frames goes from the one's stack to the other's.
+        """
+        spec = ThreadSpec(label, stack=tuple(stack), state="onproc", cpu=cpu, priority=159 + level,
+                          interrupt_level=level, pins=pins)  # fmt: skip
+        self.threads.append(spec)
+        return self._changed()
+
     def taskq(self, name: str, threads: int = 1) -> SolarisDomain:
         """A task queue with its threads (labels NAME/0, NAME/1 ...)."""
         self.taskqs.append((name, threads))
@@ -279,7 +290,9 @@ class _Build:
             if plan.shared_page != "unmapped":
                 interrupts.map_shared_info(image, shared, plan.shared_page == "domain")
         hats = self._hats(caches, population)
-        planned.cpus = population.occupy_cpus(self._roots(population))
+        planned.cpus = population.occupy_cpus(
+            self._roots(population), {spec.label: spec.pins for spec in self.threads if spec.pins}
+        )
         kernel.make_memsegs(image)
         self._finish(caches, population, hats)
         return Domain(image, planned, caches, population, shared, hats)
@@ -304,7 +317,10 @@ class _Build:
         for channel in self.channels:
             if channel.handler:
                 image.function(channel.handler, channel.module, 1)
-        plan_calls(image, [spec.stack for spec in self.threads])
+        by_label = {spec.label: spec for spec in self.threads}
+        stacks = [spec.stack for spec in self.threads]
+        stacks += [(spec.stack[-1], by_label[spec.pins].stack[0]) for spec in self.threads if spec.pins]
+        plan_calls(image, stacks)
         image.functions["kmem_cache_alloc"].calls(image.functions["kmem_slab_alloc"])
         image.functions["kmem_alloc"].calls(image.functions["kmem_cache_alloc"])
         image.functions["thread_create"].calls(image.functions["kmem_alloc"])

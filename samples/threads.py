@@ -6,7 +6,7 @@ arguments are found: the findstack and stack code of mdb.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from samples.image import KernelImage, Structure
@@ -28,6 +28,8 @@ LBOLT = 50_000
 NSEC_PER_TICK = 10_000_000
 T_LOAD = 1
 """TS_LOAD of t_schedflag: the thread is in memory."""
+T_INTR_THREAD = 1
+"""Of t_flag: an interrupt thread."""
 PRIORITIES = 170
 KERNEL_CS, KERNEL_SS = 0xE033, 0xE02B
 KERNEL_CS32, KERNEL_SS32 = 0xE019, 0xE021
@@ -42,14 +44,18 @@ def plan_calls(image: KernelImage, stacks: list[tuple[Call, ...]]) -> None:
             caller.calls(callee)
 
 
-def write_stack(image: KernelImage, top: int, stack: tuple[Call, ...], user: bool) -> tuple[PlannedFrame, ...]:
+def write_stack(
+    image: KernelImage, top: int, stack: tuple[Call, ...], user: bool, interrupted: PlannedFrame | None = None
+) -> tuple[PlannedFrame, ...]:
     """Write a frame chain that ends at ``top``; returns its frames, newest first.
 
     A kernel thread's oldest frame lies right below the top and ends the chain with zeros; a user thread's stack ends in
-    the saved registers (struct regs) at ``top``, whose first two words do the same.
+    the saved registers (struct regs) at ``top``, whose first two words do the same. An interrupt thread's chain goes on
+    in the stack of the ``interrupted`` thread.
     """
     word, bits = image.word, image.bits
-    fps = [top if user else top - 2 * word]
+    above = 16 if interrupted is not None and bits == 32 else 0  # the oldest function's own arguments
+    fps = [top if user else top - 2 * word - above]
     for newer, older in zip(reversed(stack[:-1]), reversed(stack[1:]), strict=True):
         room = image.functions[older[0]].locals(bits)
         if bits == 32:
@@ -63,10 +69,12 @@ def write_stack(image: KernelImage, top: int, stack: tuple[Call, ...], user: boo
         if number + 1 < len(stack):
             older_pc = image.pc(stack[number + 1][0], name)
         older_fp = fps[number + 1] if number + 1 < len(stack) else 0
+        if number + 1 == len(stack) and interrupted is not None:
+            older_fp, older_pc = interrupted.fp, image.pc(interrupted.symbol, name)
         image.space.write(fp, older_fp.to_bytes(word, "little") + older_pc.to_bytes(word, "little"))
         for position, argument in enumerate(arguments):
             at = fp - 8 * (position + 1) if bits == 64 else fp + 8 + 4 * position
-            if number + 1 < len(stack) or bits == 64:
+            if number + 1 < len(stack) or bits == 64 or above:
                 image.space.write(at, argument.to_bytes(word, "little"))
         pc = image.pc(name) if number == 0 else image.pc(name, stack[number - 1][0])
         address = image.functions[name].address
@@ -227,7 +235,8 @@ class Population:
         frames: tuple[PlannedFrame, ...] = ()
         sp = pc = top
         if spec.stack:
-            frames = write_stack(image, top, spec.stack, user)
+            interrupted = self.planned(spec.pins).frames[0] if spec.pins else None
+            frames = write_stack(image, top, spec.stack, user, interrupted)
             pc, sp = frames[0].pc, frames[0].fp
         process.threads.append(record)
         tid = len(process.threads) if user else 0
@@ -241,6 +250,11 @@ class Population:
             record["t_startpc"] = image.functions[spec.stack[-2][0]].address
         if spec.name:
             record["t_name"] = image.string(spec.name)
+        if spec.interrupt_level:
+            assert spec.cpu is not None
+            record.update(t_flag=T_INTR_THREAD, t_pil=spec.interrupt_level, t_bound_cpu=self.cpus[spec.cpu])
+        if spec.pins:
+            record["t_intr"] = self.records[spec.pins]
         record["t_lwpchan.lc_wchan"] = spec.wait_channel
         if spec.sobj:
             record["t_sobj_ops"] = image.symbols[f"{spec.sobj}_sobj_ops"].address
@@ -257,6 +271,10 @@ class Population:
             PlannedThread(spec.label, record.address, process.spec.pid, tid, spec.process, spec.state, base, top,
                           frames, queue.address if queue else None, spec.cpu)
         )  # fmt: skip
+
+    def planned(self, label: str) -> PlannedThread:
+        """A thread as built so far, by its label."""
+        return next(thread for thread in self.threads if thread.label == label)
 
     def link_threads(self) -> list[PlannedTaskq]:
         """Write the ring of all threads and the task queues' lists; returns the queues as built."""
@@ -311,12 +329,13 @@ class Population:
         image.set("cpu_list", self.cpus[0])
         image.set("ncpus", count)
 
-    def occupy_cpus(self, roots: dict[str, int]) -> list[PlannedCpu]:
+    def occupy_cpus(self, roots: dict[str, int], pins: dict[str, str]) -> list[PlannedCpu]:
         """Put the running and the runnable threads on their CPUs; returns the CPUs as built.
 
-        ``roots``: process -> cr3 as its register holds it; "user" + process: the second table.
+        ``roots``: process -> cr3 as its register holds it; "user" + process: the second table. ``pins``: label of an
+        interrupt thread -> that of the thread that it has interrupted.
         """
-        running = {thread.cpu: thread for thread in self.threads if thread.state == "onproc"}
+        running = {thread.cpu: thread for thread in self.threads if thread.state == "onproc" and thread.cpu is not None}
         planned = []
         for number, record in enumerate(self.cpus):
             thread = running[number]
@@ -327,7 +346,15 @@ class Population:
                           cpu_idle_thread=self.records[f"idle{number}"])  # fmt: skip
             self._run_queue(number, record)
             registers = self._registers(thread, roots)
-            planned.append(PlannedCpu(number, record.address, thread.address, registers, thread.frames[1:]))
+            frames = thread.frames[1:]
+            if thread.label in pins:
+                record["cpu_intr_actv"] = 1 << structure["t_pil"]
+                below = self.planned(pins[thread.label])
+                self.image.structure("kthread_t", below.address)["t_cpu"] = record
+                pc = self.image.pc(below.frames[0].symbol, thread.frames[-1].symbol)
+                offset = pc - self.image.functions[below.frames[0].symbol].address
+                frames += (replace(below.frames[0], pc=pc, offset=offset), *below.frames[1:])
+            planned.append(PlannedCpu(number, record.address, thread.address, registers, frames))
         return planned
 
     def _run_queue(self, number: int, record: Structure) -> None:

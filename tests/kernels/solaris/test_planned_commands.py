@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from kdbg.lang.output import ListSink
+from kdbg.lang.session import Session
+from samples import kernel
 from samples.plan import ChannelSpec
 from samples.solaris import SolarisDomain, standard
 
@@ -161,3 +164,26 @@ def test_interrupts_of_other_processors(open_domain: Callable[..., Any]) -> None
     domain = SolarisDomain(cpus=2).channel(ChannelSpec(9, "ipi", 300, 13, "cbe_fire", cpu=1))
     row = next(iter(open_domain(domain).run("::evtchns")))
     assert (row.type, row.evtchn, row.irq, row.ipl, row.cpu) == ("ipi", 9, 300, 13, 1)
+
+
+@pytest.mark.parametrize("seed", [None, 12], ids=["layout of 2021", "another build"])
+@pytest.mark.parametrize("bits", [64, 32])
+def test_an_interrupted_thread(bits: int, seed: int | None, open_domain: Callable[..., Any]) -> None:
+    """The stack of a CPU goes on in the stack of the thread that was interrupted, which stands below it."""
+    domain = (
+        SolarisDomain(bits, cpus=2, shuffle=seed)
+        .thread("worker", stack=kernel.INTERRUPTED, state="onproc")
+        .interrupt("softint", "worker", cpu=1, level=10)
+    )
+    opened = open_domain(domain)
+    cpu, worker = opened.planned.cpus[1], opened.planned.thread("worker")
+    assert cpu.thread == opened.planned.thread("softint").address
+    assert [f.symbol for f in cpu.frames][:4] == ["av_dispatch_softvect", "dispatch_softint", "switch_sp_and_call",
+                                                  "do_interrupt"]  # fmt: skip
+    frames = opened.run("::cpustack -c 1")
+    assert [(f.pc, f.symbol, f.offset) for f in frames] == [(f.pc, f.symbol, f.offset) for f in cpu.frames]
+    assert [f.arguments for f in frames] == [f.arguments for f in cpu.frames]
+    out = ListSink()
+    Session(opened.target, out, ListSink()).execute("1::cpuinfo -v")
+    text = out.text()
+    assert text.index(f"10 {cpu.thread:x}") < text.index(f"- {worker.address:x}")
