@@ -45,7 +45,7 @@ def cpu_ids(kernel: Linux) -> dict[int, int]:
     try:
         table = kernel.image_symbol("__per_cpu_offset")
         count = min(table.size // 8 or MOST_CPUS, MOST_CPUS)
-        start = _per_cpu_start(kernel)
+        start = per_cpu_start(kernel)
         data = memoryview(kernel.memory.read(table.address, 8 * count)).cast("Q")
     except Error:
         return found
@@ -58,10 +58,10 @@ def cpu_ids(kernel: Linux) -> dict[int, int]:
     return found
 
 
-def _per_cpu_start(kernel: Linux) -> int:
+def per_cpu_start(kernel: Linux) -> int:
     """Where the image has the area that is copied for each CPU: 0 up to 6.14, from then on an address."""
     try:
-        return kernel.image_symbol("__per_cpu_start").address
+        return kernel.image_symbol("_per_cpu_start").address
     except SymbolNotFound:
         return 0
 
@@ -71,7 +71,7 @@ def _current(kernel: Linux, area: int) -> int | None:
     for name in CURRENT:
         try:
             found = kernel.image_symbol(name)
-            return kernel.word(area + found.address - _per_cpu_start(kernel) & (1 << 64) - 1)
+            return kernel.word(area + found.address - per_cpu_start(kernel) & (1 << 64) - 1)
         except SymbolNotFound:
             continue
         except ReadError:

@@ -159,6 +159,23 @@ class Linux:
             raise SymbolNotFound(name)
         return found
 
+    def place(self, name: str) -> int:
+        """Address of a variable of the image, also where it has no symbol but is found all the same.
+
+        Raises `SymbolNotFound`.
+        """
+        from kdbg.kernels.linux.places import Places
+
+        return self.part(Places).place(name)
+
+    def per_cpu_places(self, name: str) -> list[int]:
+        """Addresses of a per-CPU variable, by CPU. Raises `SymbolNotFound`, `ReadError`."""
+        from kdbg.kernels.linux.cpus import per_cpu_start
+        from kdbg.kernels.linux.places import per_cpu_offsets
+
+        of, mask = self.place(name) - per_cpu_start(self), (1 << self.bits) - 1
+        return [offset + of & mask for offset in self.part(per_cpu_offsets)]
+
     def has_symbol(self, name: str) -> bool:
         """Whether there is a symbol of that name."""
         return self.symbols.find(name) is not None
@@ -289,15 +306,19 @@ class Linux:
 
         return cpu_frames(self, registers)
 
-    # what types will tell
+    # records, each by the module of its topic
 
     def threads(self, start: int | None = None) -> Iterator[Thread]:
-        """Raises `CommandError`: tasks need types."""
-        raise _not_yet("its tasks")
+        """All tasks, those of the idle CPUs first; or the one at ``start``. Raises `TypeNotFound` without types."""
+        from kdbg.kernels.linux.tasks import threads
+
+        yield from threads(self, start)
 
     def processes(self) -> Iterator[Process]:
-        """Raises `CommandError`: processes need types."""
-        raise _not_yet("its processes")
+        """All processes, each by the task that leads it. Raises `TypeNotFound` without types."""
+        from kdbg.kernels.linux.tasks import processes
+
+        yield from processes(self)
 
     def modules(self) -> Iterator[Module]:
         """The modules in the order of the kernel's list: the newest first."""

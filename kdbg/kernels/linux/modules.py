@@ -49,10 +49,10 @@ def modules(kernel: Linux) -> Iterator[ModuleImage]:
     """The modules in the order of the kernel's list, the newest first. Ends with a note where the list is broken."""
     word = kernel.bits // 8
     try:
-        head = kernel.image_symbol("modules").address
+        head = kernel.place("modules")
         at = kernel.word(head)
     except Error:
-        return  # without CONFIG_KALLSYMS_ALL the list's head has no symbol
+        return
     seen = {head}
     while at not in seen:
         if len(seen) > MOST_MODULES:
