@@ -36,7 +36,10 @@ def main() -> None:
     print(f"$ kdbg {core.name}", flush=True)
     play(core.name)
     if sys.stdin.isatty() and sys.stdout.isatty():
-        print(f"\nIt is yours now: the same dump, at the prompt. ::help helps, $q leaves. The dump is in {FOLDER}.\n", flush=True)
+        print(
+            f"\nIt is yours now: the same dump, at the prompt. ::help helps, $q leaves. The dump is in {FOLDER}.\n",
+            flush=True,
+        )
         os.execv(sys.executable, [sys.executable, "-m", "kdbg.cli", core.name])
     print(f"\nTry it yourself: {Path(sys.executable).parent / 'kdbg'} {core}")
 
