@@ -34,11 +34,10 @@ def core(tmp_path_factory):
     return unpack("domu-sxc16.core", folder).rename(folder / "core.domu")
 
 
-@pytest.mark.parametrize(
-    ("command", "shown"), session_steps(), ids=lambda value: value if isinstance(value, str) else ""
-)
-def test_the_session_is_what_kdbg_answers(core, command, shown):
-    with kdbg.open(core) as target:
+@pytest.mark.parametrize(("command", "shown"), session_steps(), ids=[command for command, _ in session_steps()])
+def test_the_session_is_what_kdbg_answers(core, command, shown, monkeypatch):
+    monkeypatch.chdir(core.parent)
+    with kdbg.open(core.name) as target:
         sink = ListSink()
         Session(target, sink, sink).execute(command)
     answered = [line.rstrip() for line in sink.text().splitlines()]
