@@ -1,4 +1,9 @@
-"""Decompressing single pages: zlib from the standard library, others through the packages of the ``kdump`` extra."""
+"""Decompressing single pages: zlib from the standard library, others through the packages of the ``kdump`` extra.
+
+Of several packages for one compression the quickest that is there is taken. For pages of 4096 bytes the making of a
+decompressor's state costs as much as the decompressing: libdeflate (``deflate``) has none to make, ``zstandard`` keeps
+its own from page to page.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +13,8 @@ from typing import Any
 
 from kdbg.errors import Error
 
-Decompress = Callable[[bytes, int], bytes]
-"""(data, expected size) -> the plain bytes. Raises `ValueError` where the data is damaged."""
+Decompress = Callable[[bytes | memoryview, int], bytes]
+"""(data, expected size) -> the plain bytes, never many more. Raises `ValueError` where the data is damaged."""
 
 
 class MissingCodec(Error):
@@ -20,7 +25,22 @@ class MissingCodec(Error):
         self.reason = f"{name} data needs the package {package}"
 
 
-def _zlib(data: bytes, size: int) -> bytes:
+def _zlib() -> Decompress:
+    try:
+        from deflate import DeflateError, zlib_decompress
+    except ImportError:
+        return _standard_zlib
+
+    def decompress(data: bytes | memoryview, size: int) -> bytes:
+        try:
+            return zlib_decompress(data, size)  # type: ignore[no-any-return]
+        except DeflateError:  # it says nothing of what is wrong, and refuses what is not exactly one page
+            return _standard_zlib(data, size)
+
+    return decompress
+
+
+def _standard_zlib(data: bytes | memoryview, size: int) -> bytes:
     try:
         return zlib.decompressobj().decompress(data, size)
     except zlib.error as error:
@@ -33,9 +53,9 @@ def _lzo() -> Decompress:
     except ImportError:
         raise MissingCodec("LZO", "lzallright") from None
 
-    def decompress(data: bytes, size: int) -> bytes:
+    def decompress(data: bytes | memoryview, size: int) -> bytes:
         try:
-            return bytes(LZOCompressor.decompress(data, size))
+            return bytes(LZOCompressor.decompress(bytes(data), size))
         except Exception as error:  # its errors have no root that is documented
             raise ValueError(f"LZO: {error}") from None
 
@@ -48,7 +68,7 @@ def _snappy() -> Decompress:
     except ImportError:
         raise MissingCodec("snappy", "cramjam") from None
 
-    def decompress(data: bytes, size: int) -> bytes:
+    def decompress(data: bytes | memoryview, size: int) -> bytes:
         try:
             if cramjam.snappy.decompress_raw_len(data) > size:
                 raise ValueError("snappy: more than a page")
@@ -72,9 +92,27 @@ def zstd_module() -> Any:
 
 
 def _zstd() -> Decompress:
+    try:
+        from zstandard import ZstdDecompressor, ZstdError, frame_content_size
+    except ImportError:
+        return _standard_zstd()
+    kept = ZstdDecompressor()
+
+    def decompress(data: bytes | memoryview, size: int) -> bytes:
+        try:
+            if frame_content_size(data) > size:  # it would be believed
+                raise ValueError("zstd: more than a page")
+            return bytes(kept.decompress(data, max_output_size=size))
+        except ZstdError as error:
+            raise ValueError(f"zstd: {error}") from None
+
+    return decompress
+
+
+def _standard_zstd() -> Decompress:
     zstd = zstd_module()
 
-    def decompress(data: bytes, size: int) -> bytes:
+    def decompress(data: bytes | memoryview, size: int) -> bytes:
         try:
             return bytes(zstd.ZstdDecompressor().decompress(data, size))
         except (zstd.ZstdError, EOFError) as error:
@@ -84,7 +122,7 @@ def _zstd() -> Decompress:
 
 
 CODECS: dict[str, Callable[[], Decompress]] = {
-    "zlib": lambda: _zlib,
+    "zlib": _zlib,
     "lzo": _lzo,
     "snappy": _snappy,
     "zstd": _zstd,

@@ -151,6 +151,12 @@ class Image:
 
     def read_physical(self, address: int, size: int) -> bytes:
         """``size`` bytes of guest-physical memory. Raises `Missing` where a page is not in the dump."""
+        start = address & PAGE - 1
+        if 0 < size <= PAGE - start:
+            page = self.page_of_pfn(address >> 12) if address >= 0 else None
+            if page is None:
+                raise Missing(address, self.why_pfn_missing(address // PAGE))
+            return bytes(page[start : start + size])
         parts: list[memoryview] = []
         while size > 0:
             page = self.page_of_pfn(address // PAGE) if address >= 0 else None

@@ -11,6 +11,7 @@ include/sysemu/dump.h. In header versions before 6 the frame counts have 32 bits
 from __future__ import annotations
 
 import functools
+import struct
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from construct import Bytes, Int32sl, Int32ul, Int64sl, Int64ul, Struct
 
 from kdbg.errors import FormatError
+from kdbg.formats.bitmap import BitmapPages, RankedBitmap, set_bits
 from kdbg.formats.compression import CODECS, Decompress, MissingCodec
 from kdbg.formats.elf import EM_386, EM_AARCH64, EM_X86_64, iterate_notes
 from kdbg.formats.image import NOT_IN_DUMP, PAGE, Image, PageMap
@@ -34,9 +36,16 @@ if TYPE_CHECKING:
 SIGNATURE = b"KDUMP   "
 MACHINES = {"x86_64": EM_X86_64, "i686": EM_386, "i586": EM_386, "i386": EM_386, "aarch64": EM_AARCH64}
 FLAGS = {1: "zlib", 2: "lzo", 4: "snappy", 0x20: "zstd"}
+COMPRESSED = sum(FLAGS)
 INCOMPLETE, EXCLUDED_VMEMMAP = 0x8, 0x10
 CACHE_BYTES = 32 << 20
-DESCRIPTOR_SIZE = 24
+DESCRIPTOR = struct.Struct("<QIIQ")  # offset, size, flags, page_flags
+DESCRIPTOR_SIZE = DESCRIPTOR.size
+BLOCKS = (4096, 8192, 16384, 65536)
+"""Bytes of a block, which is a page of the kernel: those of arm64 have up to 64K."""
+LAST_DESCRIPTORS = 1024
+"""How many are looked at to tell whether a file is cut off."""
+OTHER_FILE = "in a file of the split set that was not given"
 
 Tail = Struct(  # behind the time, which has words of the writer's width
     "status" / Int32ul,
@@ -89,15 +98,16 @@ class Part:
             raise FormatError(source.name, 'wants "KDUMP   "', 0)
         self.bits = self._width()
         self.header = header = source.parse(Tail, TIME_AT[self.bits] + 2 * self.bits // 8, "header")
-        if not PAGE <= header.block_size <= 65536 or header.block_size % PAGE:
-            raise FormatError(source.name, f"blocks of {header.block_size} bytes", TIME_AT[self.bits])
-        if header.sub_hdr_size < 0 or header.bitmap_blocks > source.size // header.block_size + 1:
-            raise FormatError(source.name, f"{header.bitmap_blocks} blocks of bitmaps, the file has fewer")
+        if header.bitmap_blocks > source.size // header.block_size + 1:
+            at = TIME_AT[self.bits] + 2 * self.bits // 8 + 12
+            raise FormatError(source.name, f"{header.bitmap_blocks} blocks of bitmaps, the file has fewer", at)
         self.block = header.block_size
         self.sub = self._sub_header()
         self.bitmap_at = (1 + header.sub_hdr_size) * self.block
         self.bitmap_size = header.bitmap_blocks * self.block
         self.descriptors_at = self.bitmap_at + self.bitmap_size
+        self.zeros_at = -1
+        """Offset of the page of zeros that others share, once it is known."""
 
     def _width(self) -> int:
         """Width of the writer's words: where the header makes sense (block size behind the time)."""
@@ -105,7 +115,7 @@ class Part:
             at = TIME_AT[bits] + 2 * bits // 8
             if at + Tail.sizeof() <= self.source.size:
                 tail = self.source.parse(Tail, at, "header")
-                if tail.block_size in (4096, 8192, 16384, 65536) and 0 <= tail.sub_hdr_size < 4096:
+                if tail.block_size in BLOCKS and 0 <= tail.sub_hdr_size < 4096:
                     return bits
         raise FormatError(self.source.name, "the header's block size is none that is known", TIME_AT[64])
 
@@ -135,6 +145,12 @@ class Part:
         if self.names.header_version >= 6:
             return self.sub["start_pfn_64"], self.sub["end_pfn_64"]
         return self.sub["start_pfn"], self.sub["end_pfn"]
+
+    def same_set(self, other: Part) -> bool:
+        """Whether another file is of the same split set."""
+        if other.split is None or self.block != other.block or self.most != other.most:
+            return False
+        return all(bytes(self.bitmap(number)) == bytes(other.bitmap(number)) for number in (1, 2))
 
     def bitmap(self, number: int) -> NDArray[np.uint8]:
         """Bitmap 1 (pages that exist) or 2 (pages in the file): uint8[bytes], a bit a frame, lowest first."""
@@ -166,14 +182,18 @@ class Kdump(LinuxImage):
             self.damage.append("the dump is incomplete: makedumpfile ran out of space")
         if source.cut_off:
             self.damage.append("cut off: the flattened file ends without a mark")
+        self.block = first.block
+        self._per_block = first.block // PAGE
         self._cache: OrderedDict[int, memoryview] = OrderedDict()
-        self._codecs: dict[str, Decompress] = {}
+        self._codecs: dict[int, Decompress] = {}
+        self._zeros = memoryview(bytes(self.block))
 
     def join(self, others: Sequence[Image]) -> None:
         """Take in the other files of a split set. Raises `FormatError` for files of another dump."""
+        mine = self.parts[0]
         for other in others:
-            if not isinstance(other, Kdump) or bytes(other.parts[0].bitmap(1)) != bytes(self.parts[0].bitmap(1)):
-                raise FormatError(other.source.name, f"not of one set with {self.source.name}")
+            if not isinstance(other, Kdump) or mine.split is None or not mine.same_set(other.parts[0]):
+                raise FormatError(other.source.name, f"not of one split set with {self.source.name}")
             self.parts += other.parts
             self.damage += other.damage
         self.parts.sort(key=lambda part: part.split or (0, 0))
@@ -181,88 +201,90 @@ class Kdump(LinuxImage):
     # where pages are
 
     @functools.cached_property
-    def _ranks(self) -> list[tuple[int, int, Part, NDArray[np.uint8], NDArray[np.int64]]]:
-        """(first, end, part, bitmap 2, pages before each 64 bytes of it) for the range of each file."""
-        import numpy as np
-
+    def _held(self) -> list[tuple[Part, RankedBitmap]]:
+        """Which blocks each file holds: of one of a split set, those of its range."""
         found = []
         for part in self.parts:
-            bitmap = part.bitmap(2)
-            padded = np.zeros(-(-len(bitmap) // 64) * 64, np.uint8)
-            padded[: len(bitmap)] = bitmap
-            counts = _popcounts()[padded].reshape(-1, 64).sum(axis=1, dtype=np.int64)
-            before = np.concatenate([[0], np.cumsum(counts)])
-            first, end = part.split or (0, part.most)
-            found.append((first, end, part, padded, before))
+            held = RankedBitmap(part.bitmap(2), *(part.split or (0, part.most)))
+            found.append((part, held))
+            self._look_for_cut(part, held.count)
         return found
 
-    def _descriptor(self, frame: int) -> tuple[Part, int] | None:
-        """(file, offset of the descriptor) of a frame's page, or None."""
-        for first, end, part, bitmap, before in self._ranks:
-            if first <= frame < end and frame >> 3 < len(bitmap) and bitmap[frame >> 3] >> (frame & 7) & 1:
-                position = self._rank(bitmap, before, frame) - (self._rank(bitmap, before, first) if first else 0)
+    def _look_for_cut(self, part: Part, count: int) -> None:
+        """Note where a file ends before its descriptors do, or before the pages of the last of them."""
+        source, end = part.source, part.descriptors_at + count * DESCRIPTOR_SIZE
+        if end > source.size:
+            text = f"cut off: {count} page descriptors from offset {part.descriptors_at:#x}, the file has {source.size}"
+            self.damage.append(f"{source.name}: {text}")
+            return
+        start = max(part.descriptors_at, end - LAST_DESCRIPTORS * DESCRIPTOR_SIZE)
+        rows = struct.iter_unpack("<QIIQ", source.read(start, end - start))
+        reach = max((offset + size for offset, size, _, _ in rows), default=0)
+        if reach > source.size:
+            self.damage.append(f"{source.name}: cut off: pages reach to {reach:#x}, the file has {source.size:#x}")
+
+    def _descriptor(self, block: int) -> tuple[Part, int] | None:
+        """(file, offset of the descriptor) of a block, or None."""
+        for part, held in self._held:
+            position = held.position(block)
+            if position is not None:
                 return part, part.descriptors_at + position * DESCRIPTOR_SIZE
         return None
 
-    @staticmethod
-    def _rank(bitmap: NDArray[np.uint8], before: NDArray[np.int64], frame: int) -> int:
-        """Pages in the file before a frame."""
-        at = frame >> 3
-        block = at >> 6
-        if block >= len(before) - 1:
-            return int(before[-1])
-        inside = int.from_bytes(bitmap[block << 6 : at + 1].tobytes(), "little")
-        bits = ((at & 63) << 3) + (frame & 7)
-        return int(before[block]) + (inside & (1 << bits) - 1).bit_count()
-
     def page(self, frame: int) -> memoryview | None:
         """The page with that frame number, or None where the file does not hold it or its data is damaged."""
-        found = self._cache.get(frame)
+        block = frame if self._per_block == 1 else frame // self._per_block
+        found = self._cache.get(block)
         if found is None:
-            found = self._read(frame)
-            if found is not None:
-                self._cache[frame] = found
-                if len(self._cache) > CACHE_BYTES // PAGE:
-                    self._cache.popitem(last=False)
-        return found
+            found = self._read(block)
+            if found is None:
+                return None
+            self._cache[block] = found
+            if len(self._cache) > CACHE_BYTES // self.block:
+                self._cache.popitem(last=False)
+        if self._per_block == 1:
+            return found
+        start = frame % self._per_block * PAGE
+        return found[start : start + PAGE]
 
-    def _read(self, frame: int) -> memoryview | None:
-        place = self._descriptor(frame)
-        if place is None:
-            return None
-        part, at = place
+    def _read(self, block: int) -> memoryview | None:
+        place = self._descriptor(block)
         try:
-            offset, size, flags = _descriptor(part.source, at)
-            data = part.source.read(offset, size, "page")
-            return memoryview(self._decompress(bytes(data), flags))
+            return None if place is None else self._plain(*place)
         except (FormatError, ValueError):
             return None
 
-    def _decompress(self, data: bytes, flags: int) -> bytes:
-        name = next((name for bit, name in FLAGS.items() if flags & bit), None)
-        if name is None:
-            plain = data
-        else:
-            if name not in self._codecs:
-                self._codecs[name] = CODECS[name]()
-            plain = self._codecs[name](data, PAGE)
-        if len(plain) != PAGE:
+    def _plain(self, part: Part, at: int) -> memoryview:
+        """The block whose descriptor lies there. Raises `FormatError`, `ValueError`, `MissingCodec`."""
+        offset, size, flags = _descriptor(part, at)
+        if offset == part.zeros_at:
+            return self._zeros
+        data = part.source.read(offset, size, "page")
+        plain = memoryview(self._codec(flags)(data, self.block)) if flags else data
+        if len(plain) != self.block:
             raise ValueError(f"a page of {len(plain)} bytes")
+        if plain == self._zeros:  # the writer gives all of these one place: it is decompressed once
+            part.zeros_at = offset
         return plain
+
+    def _codec(self, flags: int) -> Decompress:
+        found = self._codecs.get(flags)
+        if found is None:
+            found = self._codecs[flags] = CODECS[_compression(flags)]()
+        return found
 
     def why_missing(self, frame: int) -> str:
         """Why `page` has nothing for ``frame``."""
-        place = self._descriptor(frame)
+        block = frame // self._per_block
+        place = self._descriptor(block)
         if place is None:
-            exists = any(_bit(part.bitmap(1), frame) for part in self.parts)
-            in_another = any(_bit(part.bitmap(2), frame) for part in self.parts)
+            exists = any(_bit(part.bitmap(1), block) for part in self.parts)
+            in_another = any(_bit(part.bitmap(2), block) for part in self.parts)
             if in_another:
-                return "in a file of the split set that was not given"
+                return OTHER_FILE
             return EXCLUDED if exists else NOT_IN_DUMP
-        part, at = place
         try:
-            offset, size, flags = _descriptor(part.source, at)
-            self._decompress(bytes(part.source.read(offset, size, "page")), flags)
+            self._plain(*place)
         except MissingCodec as error:
             return error.reason
         except (FormatError, ValueError) as error:
@@ -272,27 +294,23 @@ class Kdump(LinuxImage):
     @functools.cached_property
     def pages(self) -> PageMap:
         """The frames whose pages lie in the files."""
-        import numpy as np
-
-        found = []
-        for first, end, _, bitmap, _ in self._ranks:
-            frames = np.flatnonzero(np.unpackbits(bitmap, bitorder="little"))
-            found.append(frames[(frames >= first) & (frames < end)].astype(np.uint64))
-        return PageMap(np.unique(np.concatenate(found)))
+        return BitmapPages([held for _, held in self._held], self._per_block)
 
     # what it is
 
     @property
     def compression(self) -> str:
         """How pages are compressed, by the first header's status."""
-        return next((name for bit, name in FLAGS.items() if self.parts[0].header.status & bit), "none")
+        return _compression(self.parts[0].header.status)
 
     def describe(self) -> Info:
         """What the dump is."""
         part = self.parts[0]
         names = {name: _text(part.names[name]) for name in UTS}
         pages = len(self.pages)
-        exist = int(_popcounts()[part.bitmap(1)].sum())
+        exist = self._per_block * set_bits(part.bitmap(1))
+        elsewhere = self._per_block * set_bits(part.bitmap(2)) - pages
+        missing = {"excluded": exist - elsewhere - pages, OTHER_FILE: elsewhere}
         time = int.from_bytes(part.source.read(TIME_AT[part.bits], part.bits // 8), "little")
         return Info(
             file=self.source.name,
@@ -302,9 +320,9 @@ class Kdump(LinuxImage):
             memory_size=exist * PAGE,
             pages=pages,
             missing=max(0, exist - pages),
-            missing_why={"excluded, or in another file of the set": exist - pages} if exist > pages else {},
+            missing_why={why: number for why, number in missing.items() if number > 0},
             cpus=len(self.contexts),
-            complete=not self.damage,
+            complete=not self.damage and elsewhere <= 0,
             damage=tuple(self.damage),
             host=names["nodename"] or None,
             time=float(time) if time else None,
@@ -319,15 +337,17 @@ class Kdump(LinuxImage):
         )
 
 
-def _descriptor(source: Source, at: int) -> tuple[int, int, int]:
+def _compression(flags: int) -> str:
+    """Name of the compression that a status or a descriptor's flags tell of."""
+    return next((name for bit, name in FLAGS.items() if flags & bit), "none")
+
+
+def _descriptor(part: Part, at: int) -> tuple[int, int, int]:
     """(offset, size, flags) of a page_desc. Raises `FormatError` where it is behind the file's end or too large."""
-    data = source.read(at, DESCRIPTOR_SIZE, "page descriptor")
-    offset = int.from_bytes(data[:8], "little")
-    size = int.from_bytes(data[8:12], "little")
-    flags = int.from_bytes(data[12:16], "little")
-    if size > 2 * PAGE:
-        raise FormatError(source.name, f"a page of {size} bytes", at)
-    return offset, size, flags
+    offset, size, flags, _ = DESCRIPTOR.unpack(part.source.read(at, DESCRIPTOR_SIZE, "page descriptor"))
+    if size > 2 * part.block:
+        raise FormatError(part.source.name, f"a page of {size} bytes", at)
+    return offset, size, flags & COMPRESSED
 
 
 def _notes(part: Part, machine: int) -> LinuxNotes:
@@ -343,14 +363,6 @@ def _notes(part: Part, machine: int) -> LinuxNotes:
 
 def _bit(bitmap: NDArray[np.uint8], frame: int) -> bool:
     return frame >> 3 < len(bitmap) and bool(bitmap[frame >> 3] >> (frame & 7) & 1)
-
-
-@functools.cache
-def _popcounts() -> NDArray[np.uint8]:
-    """Bits set in each byte."""
-    import numpy as np
-
-    return np.array([number.bit_count() for number in range(256)], np.uint8)
 
 
 def _text(data: bytes) -> str:
