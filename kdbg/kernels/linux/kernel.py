@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound, TypeNotFound
+from kdbg.kernels.kernel import Kernel
 from kdbg.kernels.linux import kallsyms
 from kdbg.kernels.linux.mapping import ImageMapping, region
 from kdbg.kernels.linux.symbols import KallsymsTable, LinuxSymbols
@@ -25,10 +26,8 @@ if TYPE_CHECKING:
     from kdbg.kernels.linux.modules import ModuleImage
     from kdbg.records import Cpu, Frame, LogEntry, Module, Process, Thread
     from kdbg.symbols.model import Type
+    from kdbg.symbols.space import TypeSpace
     from kdbg.symbols.table import Symbol, SymbolTable
-    from kdbg.symbols.value import Value
-
-T = TypeVar("T")
 
 BANNER = b"Linux version "
 BANNER_SIZE = 512
@@ -41,23 +40,18 @@ USER_TABLE = 1 << 12
 """With page table isolation the user half's top table lies one page behind the kernel's (PTI_USER_PGTABLE_BIT)."""
 
 
-class Linux:
+class Linux(Kernel):
     """The kernel of a dump."""
 
-    name = "linux"
     family = "linux"
 
     def __init__(self, target: Dump, mapping: ImageMapping, banner: tuple[int | None, str, str]) -> None:
-        self.target = target
-        self.bits = target.bits
+        super().__init__(target, mapping.space)
         self.mapping = mapping
         """Its image in memory."""
-        self.space = mapping.space
-        """The kernel's own address space."""
         self.banner_at, self.release, self.version = banner
         self.recognised = "VMCOREINFO" if self.banner_at is None else f"its banner at {self.banner_at:x}"
         """How it was found."""
-        self._parts: dict[Callable[[Linux], Any], Any] = {}
 
     @classmethod
     def detect(cls, target: Dump) -> Linux | None:
@@ -72,12 +66,6 @@ class Linux:
         if mapping is not None and told.release:  # a part of a dump, without the image
             return cls(target, mapping, (None, told.release, ""))
         return None
-
-    def part(self, make: Callable[[Linux], T]) -> T:
-        """What a topic's module keeps for this kernel (layouts, caches): made by ``make(kernel)`` once."""
-        if make not in self._parts:
-            self._parts[make] = make(self)
-        return self._parts[make]  # type: ignore[no-any-return]
 
     # names and types
 
@@ -136,21 +124,6 @@ class Linux:
             told = None
         return told or scan(self.target.image, self.release)
 
-    def symbol(self, name: str, module: str | None = None) -> Symbol:
-        """The symbol of that name, ``module`name`` that of one module. Raises `SymbolNotFound`."""
-        if module is None and "`" in name:
-            module, _, name = name.rpartition("`")
-        if module is None:
-            found = self.symbols.find(name)
-        else:
-            table = self.symbols.module(module)
-            if table is None:
-                raise SymbolNotFound(f"{module}`{name}", "unknown object file name")
-            found = table.find(name)
-        if found is None:
-            raise SymbolNotFound(name)
-        return found
-
     def image_symbol(self, name: str) -> Symbol:
         """The symbol of that name in the kernel's image: modules are not looked at. Raises `SymbolNotFound`."""
         table = self.symbols.image
@@ -176,21 +149,12 @@ class Linux:
         of, mask = self.place(name) - per_cpu_start(self), (1 << self.bits) - 1
         return [offset + of & mask for offset in self.part(per_cpu_offsets)]
 
-    def has_symbol(self, name: str) -> bool:
-        """Whether there is a symbol of that name."""
-        return self.symbols.find(name) is not None
-
     @functools.cached_property
-    def types(self) -> Any:
-        """The types of its image and of its modules (`kdbg.symbols.space.TypeSpace`)."""
+    def types(self) -> TypeSpace:
+        """The types of its image and of its modules."""
         from kdbg.kernels.linux.types import type_space
 
         return type_space(self)
-
-    def type(self, name: str) -> Type:
-        """The type of that C name. Raises `TypeNotFound`."""
-        found: Type = self.types.lookup(name)
-        return found
 
     def type_of(self, symbol: Symbol) -> Type:
         """The type of a data object or function. Raises `TypeNotFound`."""
@@ -203,54 +167,7 @@ class Linux:
         except Error as error:
             raise TypeNotFound(symbol.name, error.reason) from None
 
-    # structures
-
-    def variable(self, name: str) -> Any:
-        """The variable of that name: a number if its type is a number's, else a `Value`.
-
-        Raises `SymbolNotFound`, `TypeNotFound`, and `ReadError` for a number.
-        """
-        from kdbg.symbols.value import plain
-
-        return plain(self.variable_value(name))
-
-    def variable_value(self, name: str) -> Value:
-        """The variable of that name as a place, whatever its type."""
-        from kdbg.symbols.value import Value
-
-        symbol = self.symbol(name)
-        return Value(self.memory, self.type_of(symbol), symbol.address)
-
-    def at(self, type_name: str, address: int) -> Value:
-        """A structure in place: members are read when they are asked for. Raises `TypeNotFound`."""
-        from kdbg.symbols.value import Value
-
-        return Value(self.memory, self.type(type_name), address)
-
-    def load(self, type_name: str, address: int) -> Value:
-        """A structure read at once: it fails as a whole. Raises `TypeNotFound`, `ReadError`."""
-        return self.at(type_name, address).load()
-
-    def string(self, address: int, size: int = 1024) -> str:
-        """The text at an address. Raises `ReadError`."""
-        from kdbg.symbols.value import read_string
-
-        return read_string(self.memory, address, size)
-
     # memory
-
-    @functools.cached_property
-    def memory(self) -> Any:
-        """Its memory: what values are read from (`kdbg.symbols.value.Memory`)."""
-        return self.target.memory(self.space)
-
-    def word(self, address: int) -> int:
-        """The pointer-sized number at an address. Raises `ReadError`."""
-        return int.from_bytes(self.memory.read(address, self.bits // 8), "little")
-
-    def word_at(self, name: str) -> int:
-        """The pointer-sized number in the variable of that name. Raises `SymbolNotFound`, `ReadError`."""
-        return self.word(self.symbol(name).address)
 
     def in_kernel(self, address: int) -> bool:
         """Whether an address belongs to the kernel's half."""
@@ -280,11 +197,6 @@ class Linux:
                 if fields[0] == "Linux" and fields[3] == self.version:
                     return fields
         return None
-
-    def describe(self) -> str:
-        """One line for `Info.kernel`."""
-        uname = self.uname
-        return " ".join(uname[name] for name in ("sysname", "release", "version") if uname.get(name))
 
     # CPUs
 
@@ -328,8 +240,10 @@ class Linux:
             yield Module(module.name, module.base, module.size, module.address)
 
     def log(self) -> Iterator[LogEntry]:
-        """Raises `CommandError`: the log is not read yet."""
-        raise _not_yet("its log")
+        """The kernel's messages, oldest first. Raises `SymbolNotFound`, `ReadError` where they are not found."""
+        from kdbg.kernels.linux.messages import log
+
+        yield from log(self)
 
     def stack(self, thread: int) -> list[Frame]:
         """Raises `CommandError`: stacks of tasks need types."""
