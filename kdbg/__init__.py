@@ -1,5 +1,7 @@
 """kdbg: a post-mortem crash dump debugger.
 
+From Python::
+
     import kdbg
 
     with kdbg.open("core.domu") as target:
@@ -52,8 +54,8 @@ __all__ = [
 def open(path: str | PathLike[str], *more: str | PathLike[str]) -> Dump:  # noqa: A001
     """Open a dump by what its bytes say. Raises `FormatError`.
 
-    ``more``: further files of the same dump: a namelist and its core in either order (``open("unix.0", "vmcore.0")``), the
-    files of a split set.
+    ``more``: further files of the same dump: a namelist and its core in either order (``open("unix.0", "vmcore.0")``),
+    the files of a split set.
     """
     import os
 

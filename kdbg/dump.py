@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.formats.image import Image, PageMap
 from kdbg.records import Cpu, Frame, Info, LogEntry, Module, Process, Thread, Translation
-from kdbg.target import Space, Target
+from kdbg.target import FileMapping, Space, Target
 from kdbg.vm.space import AddressSpace, Partial
 from kdbg.vm.vcpu import CR0_PAGING, guest_bits, linux_space, space_of
 
 if TYPE_CHECKING:
+    from kdbg.kernels.kernel import Kernel
     from kdbg.symbols.model import Type
     from kdbg.symbols.space import Container
     from kdbg.symbols.table import Symbol
@@ -67,17 +68,17 @@ class Dump(Target):
         )
 
     @functools.cached_property
-    def kernel(self) -> Any:
+    def kernel(self) -> Kernel | None:
         """The kernel found in the dump, or None."""
         from importlib import import_module
 
         for module, name in KERNELS:
-            found = getattr(import_module(module), name).detect(self)
+            found: Kernel | None = getattr(import_module(module), name).detect(self)
             if found is not None:
                 return found
         return None
 
-    def require_kernel(self) -> Any:
+    def require_kernel(self) -> Kernel:
         """The kernel. Raises `CommandError` where none is known."""
         if self.kernel is None:
             raise CommandError("no kernel that kdbg knows was found in the dump")
@@ -96,7 +97,7 @@ class Dump(Target):
     def space(self) -> AddressSpace:
         """The kernel's own address space; of an unknown kernel, that of the first vCPU."""
         if self.kernel is not None:
-            return self.kernel.space  # type: ignore[no-any-return]
+            return self.kernel.space
         for space in self.kernel_spaces():
             return space
         raise Error(f"{self.name}: no vCPU context tells where the page tables are")
@@ -121,8 +122,8 @@ class Dump(Target):
         if process is not None:
             kernel = self.require_kernel()
             if isinstance(process, int):
-                return kernel.process_space(process)  # type: ignore[no-any-return]
-            return kernel.space_of_process(process.address)  # type: ignore[no-any-return]
+                return kernel.process_space(process)
+            return kernel.space_of_process(process.address)
         return self.space if root is None else self._space_by_root(root)
 
     def _space_by_root(self, root: int) -> AddressSpace:
@@ -152,15 +153,12 @@ class Dump(Target):
 
     def _number_pages(self) -> None:
         """Number the pages of a core that holds no pfn by the guest's own list."""
-        kernel, image = self.kernel, self.image
-        if kernel is not None and kernel.family == "solaris":
-            from kdbg.kernels.solaris.frames import number_pages
+        if self.kernel is not None:
+            self.kernel.number_pages()
+            return
+        from kdbg.kernels.xen.frames import number_pages
 
-            number_pages(kernel, image)  # type: ignore[arg-type]
-        else:
-            from kdbg.kernels.xen.frames import number_pages as number_by_lists
-
-            number_by_lists(self, image)  # type: ignore[arg-type]
+        number_pages(self, self.image)  # type: ignore[arg-type]
 
     def translate(self, address: int, root: int | None = None, process: int | Process | None = None) -> Translation:
         """Where a virtual address leads. Raises `Unmapped`.
@@ -183,6 +181,16 @@ class Dump(Target):
         """The guest frame of a machine frame, or None."""
         return self.image.mfn_to_pfn(mfn)
 
+    # what is mapped
+
+    def mappings(self) -> list[FileMapping]:
+        """The segments of the kernel's address space. Raises `CommandError` where the kernel keeps none."""
+        return self.require_kernel().mappings()
+
+    def objects(self) -> list[FileMapping]:
+        """The text of each module of the kernel. Raises `CommandError` where no kernel is known."""
+        return [FileMapping(module.base, module.size, module.name) for module in self.modules()]
+
     # names and types
 
     def lookup(self, name: str, module: str | None = None) -> Symbol:
@@ -191,7 +199,7 @@ class Dump(Target):
             return private
         if self.kernel is None:
             raise SymbolNotFound(name)
-        return self.kernel.symbol(name, module)  # type: ignore[no-any-return]
+        return self.kernel.symbol(name, module)
 
     def nearest(self, address: int, distance: int | None = None) -> tuple[Symbol, int]:
         """The symbol that covers the address, and the offset in it. Raises `SymbolNotFound`."""
@@ -201,7 +209,7 @@ class Dump(Target):
             return private, address - private.address
         if found is None:
             raise SymbolNotFound(f"{address:x}", "no symbol corresponds to address")
-        return found  # type: ignore[no-any-return]
+        return found
 
     def qualified(self, symbol: Symbol) -> str:
         """The name as labels show it: with its module where the bare name means another symbol."""
@@ -252,7 +260,7 @@ class Dump(Target):
             raise TypeNotFound(name, NO_TYPES)
         if self.kernel is None:
             return super().type(name)
-        return self.kernel.type(name)  # type: ignore[no-any-return]
+        return self.kernel.type(name)
 
     def type_containers(self) -> Iterator[Container]:
         """The types of each module that has some."""
@@ -267,11 +275,11 @@ class Dump(Target):
             raise TypeNotFound(symbol.name, NO_TYPES)
         if self.kernel is None:
             return super().type_of(symbol)
-        return self.kernel.type_of(symbol)  # type: ignore[no-any-return]
+        return self.kernel.type_of(symbol)
 
     def value(self, name: str) -> Value:
         """The variable of that name as a typed place in memory. Raises `SymbolNotFound`, `TypeNotFound`."""
-        return self.require_kernel().variable_value(name)  # type: ignore[no-any-return]
+        return self.require_kernel().variable_value(name)
 
     # records
 
@@ -283,35 +291,35 @@ class Dump(Target):
 
     def threads(self) -> Iterator[Thread]:
         """The threads that the kernel knows. Raises `CommandError` where no kernel is known."""
-        return self.require_kernel().threads()  # type: ignore[no-any-return]
+        return self.require_kernel().threads()
 
     def processes(self) -> Iterator[Process]:
         """The processes that the kernel knows. Raises `CommandError` where no kernel is known."""
-        return self.require_kernel().processes()  # type: ignore[no-any-return]
+        return self.require_kernel().processes()
 
     def modules(self) -> Iterator[Module]:
         """The modules of the kernel. Raises `CommandError` where no kernel is known."""
-        return self.require_kernel().modules()  # type: ignore[no-any-return]
+        return self.require_kernel().modules()
 
     def log(self) -> Iterator[LogEntry]:
         """The kernel's messages. Raises `CommandError` where no kernel is known."""
-        return self.require_kernel().log()  # type: ignore[no-any-return]
+        return self.require_kernel().log()
 
     def stack(self, thread: Thread | int) -> list[Frame]:
         """The stack of a thread: a record of `threads`, or the address of its structure."""
-        return self.require_kernel().stack(thread if isinstance(thread, int) else thread.address)  # type: ignore[no-any-return]
+        return self.require_kernel().stack(thread if isinstance(thread, int) else thread.address)
 
     def registers(self) -> Mapping[str, int]:
         """Registers of the representative thread: of the panic where there was one, else of the first vCPU."""
         if self.kernel is not None:
-            return self.kernel.registers()  # type: ignore[no-any-return]
+            return self.kernel.registers()
         contexts = self.image.contexts
         return contexts[0] if contexts else {}
 
     def cpu_stack(self, registers: Mapping[str, int]) -> list[Frame]:
         """The frames of a CPU from its registers, the place where it was first."""
         if self.kernel is not None:
-            return self.kernel.cpu_stack(registers)  # type: ignore[no-any-return]
+            return self.kernel.cpu_stack(registers)
         from kdbg.kernels.unknown import cpu_frames
 
         return cpu_frames(self, registers)

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from kdbg.errors import ReadError, SymbolNotFound, TypeNotFound
 from kdbg.symbols.table import Symbol
-from kdbg.target import Space, Target
+from kdbg.target import FileMapping, Space, Target
 
 NO_PROCESS = "no process active"
 UNSUPPORTED = "operation not supported by target"
@@ -65,6 +65,12 @@ class Folder(Target):
     """A folder given as a file: it opens, and cannot be read."""
 
     kind = "raw"
+
+    def objects(self) -> list[FileMapping]:
+        """The folder, of which nothing is mapped."""
+        return [FileMapping(0, 0, f"{self.name} (object file)")]
+
+    mappings = objects
 
     def read(self, address: int, size: int, space: Space = Space.VIRTUAL) -> bytes:
         """Fail. Raises `ReadError`."""

@@ -1,7 +1,7 @@
 """The records that kdbg answers with: the schema of the Python API and of JSON.
 
-Plain frozen dataclasses. Field names are an API: they stay. A field that does not apply, or whose value the dump does not
-hold, is None; where the reason is known the record's ``absent`` (a mapping of field name to reason) tells it.
+Plain frozen dataclasses. Field names are an API: they stay. A field that does not apply, or whose value the dump does
+not hold, is None; a record that knows why has a field ``absent`` with the reasons by field name.
 """
 
 from __future__ import annotations

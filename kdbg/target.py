@@ -133,6 +133,16 @@ class Target:
             raise SymbolNotFound(module, "unknown object file name")
         return iter(())
 
+    # what is mapped
+
+    def mappings(self) -> list[FileMapping]:
+        """The ranges that are mapped, by address. Raises `CommandError` where that cannot be told."""
+        raise CommandError("no process active")
+
+    def objects(self) -> list[FileMapping]:
+        """The modules or files that are mapped, each by its first range. Raises `CommandError` as `mappings`."""
+        raise CommandError("no process active")
+
     # types
 
     def type_names(self) -> Iterable[str]:

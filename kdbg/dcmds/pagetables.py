@@ -37,11 +37,7 @@ CACHING = ("wrback", "wrthru", "uncached", "uncached", "wrback", "wrthru", "wrco
 def _hats(call: Call) -> Hats | None:
     """The kernel's own books of its page tables, where it is one that has them."""
     kernel = call.target.kernel
-    if kernel is None or getattr(kernel, "family", "") != "solaris":
-        return None
-    from kdbg.kernels.solaris.hat import hats
-
-    return hats(kernel)
+    return None if kernel is None else kernel.page_tables()
 
 
 def space_of(call: Call) -> AddressSpace:
@@ -49,10 +45,7 @@ def space_of(call: Call) -> AddressSpace:
     target: Any = call.target
     if not call.options.a:
         return target.space  # type: ignore[no-any-return]
-    kernel = target.require_kernel()
-    if not hasattr(kernel, "space_of_as"):
-        raise CommandError(f"-a: this kernel ({kernel.name}) has no struct as")
-    return kernel.space_of_as(call.options.a)  # type: ignore[no-any-return]
+    return target.require_kernel().space_of_as(call.options.a)  # type: ignore[no-any-return]
 
 
 # frames
@@ -318,10 +311,12 @@ def _by_tables(call: Call) -> Iterator[Level | Place | Text]:
     address=OPTIONAL,
     synopsis="[-a as]",
     options=[number("a", "as", "in the address space of this struct as")],
-    text=lambda record, view: record.text
-    if isinstance(record, Text)
-    else f"virtual {digits(record.address, view.session.radix)} mapped to physical "
-    f"{digits(record.physical, view.session.radix)}",
+    text=lambda record, view: (
+        record.text
+        if isinstance(record, Text)
+        else f"virtual {digits(record.address, view.session.radix)} mapped to physical "
+        f"{digits(record.physical, view.session.radix)}"
+    ),
     pipe=lambda record: getattr(record, "physical", None),
     example="fffffffffbc4b7f0::vtop",
     module="mdb",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from kdbg.dcmds.registry import NONE, REQUIRED, Call, Table, View, dcmd, flag, number, pointer, text
-from kdbg.errors import CommandError, SymbolNotFound, UsageError
+from kdbg.errors import CommandError, UsageError
 from kdbg.target import Target
 
 UNSUPPORTED = "operation not supported by target"
@@ -29,44 +29,8 @@ MAPPINGS = Table([pointer("BASE", "base"), pointer("LIMIT", "limit"), pointer("S
 
 def mapped(target: Target, objects: bool = False) -> list[Mapping]:
     """What is mapped, or the objects. Raises `CommandError` where that cannot be told."""
-    if target.kind == "raw":
-        names = [(target.name, "object"), (getattr(target, "core_name", None), "core")]
-        sizes = getattr(target, "sizes", None) or [getattr(target, "size", 0)]
-        named = [f"{name} ({kind} file)" for name, kind in names if name]
-        return [Mapping(0, size, size, name) for size, name in zip(sizes, named, strict=False)]
-    if target.kind == "dump":
-        return _modules(target) if objects else _kernel_segments(target)
-    listed = getattr(target, "objects" if objects else "mappings", None)
-    if listed is None:
-        raise CommandError(NO_PROCESS)
-    return [Mapping(m.base, m.base + m.size, m.size, m.name) for m in listed()]
-
-
-def _modules(target: Target) -> list[Mapping]:
-    """The text of each module of the kernel. Raises `CommandError`."""
-    return [Mapping(m.base, m.base + m.size, m.size, m.name) for m in target.require_kernel().modules()]
-
-
-def _kernel_segments(target: Target) -> list[Mapping]:
-    """The segments of the kernel's address space, named by the variables that they are. Raises `CommandError`."""
-    kernel = target.require_kernel()
-    if kernel.family != "solaris":
-        raise CommandError(UNSUPPORTED)
-    from kdbg.kernels.solaris.memory import seg, segments
-
-    found = []
-    for address in segments(kernel, target.lookup("kas").address):
-        one = seg(kernel, address)
-        found.append(Mapping(one.base, one.base + one.size, one.size, _name_of(target, address)))
-    return found
-
-
-def _name_of(target: Target, address: int) -> str:
-    try:
-        symbol, offset = target.nearest(address)
-    except SymbolNotFound:
-        return f"{address:x}"
-    return symbol.name if offset == 0 else f"{symbol.name}+{offset:#x}"
+    found = target.objects() if objects else target.mappings()
+    return [Mapping(one.base, one.base + one.size, one.size, one.name) for one in found]
 
 
 def _or_fail(call: Call, objects: bool) -> Iterator[Mapping | None]:

@@ -49,7 +49,7 @@ def what_it_is(target: Target) -> list[str]:
     if kernel is None:
         return [f"{told}; no kernel that kdbg knows"]
     host = kernel.uname.get("nodename")
-    return [told, (kernel.describe() or f"a {kernel.name} kernel") + (f" on {host}" if host else "")]
+    return [told, (kernel.describe() or f"a {kernel.family.capitalize()} kernel") + (f" on {host}" if host else "")]
 
 
 def in_short(target: Target) -> tuple[str, str]:

@@ -7,7 +7,7 @@ object in the order in which the target lists them; a forward declaration is kep
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from kdbg.errors import Error, TypeNotFound
 from kdbg.symbols.model import Kind, Type
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
     Container = CtfContainer | BtfContainer
 
+C = TypeVar("C", bound="CtfContainer | BtfContainer")
 
-class TypeSpace:
+
+class TypeSpace(Generic[C]):
     """Types of a target.
 
     ``main``: name of the object that is asked first. ``objects``: names of all objects in the target's order.
     ``load``: makes the container of an object; raises `Error` where it has none (its ``reason`` is told).
     """
 
-    def __init__(
-        self, main: str, objects: Callable[[], Iterable[str]], load: Callable[[str], Container]
-    ) -> None:
+    def __init__(self, main: str, objects: Callable[[], Iterable[str]], load: Callable[[str], C]) -> None:
         self.main = main
         self._objects = objects
         self._load = load
-        self._loaded: dict[str, Container | Error] = {}
+        self._loaded: dict[str, C | Error] = {}
         self._known: dict[str, Type] = {}
         self._missing: dict[str, TypeNotFound] = {}
 
-    def container(self, name: str) -> Container:
+    def container(self, name: str) -> C:
         """The types of one object. Raises `Error`, the same one every time."""
         found = self._loaded.get(name)
         if found is None:
@@ -50,7 +50,7 @@ class TypeSpace:
             raise found
         return found
 
-    def containers(self) -> Iterator[tuple[str, Container]]:
+    def containers(self) -> Iterator[tuple[str, C]]:
         """All objects that have types, in order."""
         for name in self._objects():
             try:

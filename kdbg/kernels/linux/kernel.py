@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kdbg.dump import Dump
     from kdbg.kernels.linux.modules import ModuleImage
     from kdbg.records import Cpu, Frame, LogEntry, Module, Process, Thread
+    from kdbg.symbols.btf import BtfContainer
     from kdbg.symbols.model import Type
     from kdbg.symbols.space import TypeSpace
     from kdbg.symbols.table import Symbol, SymbolTable
@@ -150,7 +151,7 @@ class Linux(Kernel):
         return [offset + of & mask for offset in self.part(per_cpu_offsets)]
 
     @functools.cached_property
-    def types(self) -> TypeSpace:
+    def types(self) -> TypeSpace[BtfContainer]:
         """The types of its image and of its modules."""
         from kdbg.kernels.linux.types import type_space
 
@@ -246,8 +247,10 @@ class Linux(Kernel):
         yield from log(self)
 
     def stack(self, thread: int) -> list[Frame]:
-        """Raises `CommandError`: stacks of tasks need types."""
-        raise _not_yet("stacks of its tasks (::cpustack shows those of the CPUs)")
+        """The stack of the task at an address; empty where it has none. Raises `ReadError`, `TypeNotFound`."""
+        from kdbg.kernels.linux.unwind import thread_stack
+
+        return thread_stack(self, thread)
 
     def process_space(self, process: int) -> AddressSpace:
         """Raises `CommandError`: processes need types."""

@@ -57,14 +57,14 @@ VARIABLES = {
 """Variable -> its type, for those that BTF leaves out."""
 
 
-def type_space(kernel: Linux) -> TypeSpace:
+def type_space(kernel: Linux) -> TypeSpace[BtfContainer]:
     """The types of the image and of all modules; a module's are read when they are asked for."""
     modules = {module.name: module.address for module in kernel.module_images}
 
     def load(name: str) -> BtfContainer:
         if name == MAIN:
             return _of_image(kernel)
-        return _of_module(kernel, name, modules[name], space.container(MAIN))  # type: ignore[arg-type]
+        return _of_module(kernel, name, modules[name], space.container(MAIN))
 
     space = TypeSpace(MAIN, lambda: [MAIN, *modules], load)
     return space
@@ -138,7 +138,7 @@ class Variables:
 
     def type_of(self, symbol: Symbol) -> Type:
         """The type of a symbol's object or function. Raises `TypeNotFound`, and other `Error`s of the types."""
-        container: BtfContainer = self.kernel.types.container(symbol.module or MAIN)
+        container = self._container(symbol.module or MAIN)
         if symbol.type == STT_FUNC:
             return container.function(symbol.name)
         found = self._of(container).get(symbol.name)
@@ -148,6 +148,9 @@ class Variables:
             return self.kernel.type(VARIABLES[symbol.name])
         raise TypeNotFound(symbol.name, "No type information available for symbol")
 
+    def _container(self, name: str) -> BtfContainer:
+        return self.kernel.types.container(name)
+
     def _of(self, container: BtfContainer) -> dict[str, Type]:
         if container.name not in self._known:
             self._known[container.name] = dict(container.variables())
@@ -156,4 +159,4 @@ class Variables:
     def names(self) -> Iterator[str]:
         """The variables of the image whose types are known."""
         yield from VARIABLES
-        yield from self._of(self.kernel.types.container(MAIN))
+        yield from self._of(self._container(MAIN))

@@ -202,7 +202,7 @@ class Bootstrap:
     # types
 
     @functools.cached_property
-    def types(self) -> TypeSpace:
+    def types(self) -> TypeSpace[CtfContainer]:
         """The types of all modules."""
         return TypeSpace(MAIN, lambda: [module.name for module in self.modules], self._load_types)
 
@@ -223,7 +223,7 @@ class Bootstrap:
         container = make()
         if container.parent_name and container.parent_name != name:
             try:
-                container.parent = self.types.container(container.parent_name)  # type: ignore[assignment]
+                container.parent = self.types.container(container.parent_name)
             except Error as error:
                 self._notes.note(f"types of {name}: those of its parent {container.parent_name}: {error}")
         return container

@@ -1,7 +1,7 @@
 """The kernel's own list of machine frames, for cores whose frame table is not in pfn order.
 
-Source: ``mfn_list`` and ``mfn_count`` of i86xpv's unix (<sys/hypervisor.h>): the machine frame of each pfn, all ones where
-it has none.
+Source: ``mfn_list`` and ``mfn_count`` of i86xpv's unix (<sys/hypervisor.h>): the machine frame of each pfn, all ones
+where it has none.
 """
 
 from __future__ import annotations

@@ -1,45 +1,41 @@
-"""A Solaris or illumos kernel, found in the image: its variables, structures and records.
+"""A Solaris or illumos kernel, found in the image.
 
-What the kernel consists of is told by sibling modules, a topic each (threads, processes, stacks, kmem ...); this one
-gives them the words: `variable`, `load`, `at`, `symbol`.
+What the kernel consists of is told by sibling modules, a topic each (threads, processes, stacks, kmem ...).
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound, TypeNotFound
+from kdbg.kernels.kernel import Kernel
 from kdbg.kernels.solaris.bootstrap import Bootstrap, debug_info
 from kdbg.kernels.solaris.early import DEBUG_INFO_AT
-from kdbg.symbols.value import Value, read_string
 
 if TYPE_CHECKING:
     from kdbg.dump import Dump
+    from kdbg.kernels.solaris.hat import Hats
     from kdbg.records import Cpu, Frame, LogEntry, Module, Process, Thread
+    from kdbg.symbols.ctf import CtfContainer
     from kdbg.symbols.model import Type
-    from kdbg.symbols.table import Symbol
+    from kdbg.symbols.space import TypeSpace
+    from kdbg.symbols.table import Symbol, Symbols
+    from kdbg.target import FileMapping
     from kdbg.vm.space import AddressSpace
 
-T = TypeVar("T")
 
-
-class Solaris:
+class Solaris(Kernel):
     """The kernel of a dump."""
 
     family = "solaris"
-    """Of the dcmds for it: the package in `kdbg.dcmds`."""
 
     def __init__(self, target: Dump, space: AddressSpace, info: dict[str, int]) -> None:
-        self.target = target
-        self.space = space
-        """The kernel's own address space."""
+        super().__init__(target, space)
         self.info = info
         """Members of its debug_info."""
-        self.bits = target.bits
         self.bootstrap = Bootstrap(target.memory(space), info["di_modules"], target)
-        self._parts: dict[Callable[[Solaris], Any], Any] = {}
 
     @classmethod
     def detect(cls, target: Dump) -> Solaris | None:
@@ -65,29 +61,18 @@ class Solaris:
         holder.append(kernel)
         return kernel
 
-    def part(self, make: Callable[[Solaris], T]) -> T:
-        """What a topic's module keeps for this kernel (layouts, caches): made by ``make(kernel)`` once."""
-        if make not in self._parts:
-            self._parts[make] = make(self)
-        return self._parts[make]  # type: ignore[no-any-return]
-
     # names and types
 
     @property
-    def symbols(self) -> Any:
-        """The symbols of all its modules (`kdbg.symbols.table.Symbols`)."""
+    def symbols(self) -> Symbols:
+        """The symbols of all its modules."""
         return self.bootstrap.symbols
 
     @functools.cached_property
-    def types(self) -> Any:
-        """The types of all its modules (`kdbg.symbols.space.TypeSpace`)."""
+    def types(self) -> TypeSpace[CtfContainer]:
+        """The types of all its modules."""
         self.bootstrap.confirm()
         return self.bootstrap.types
-
-    def type(self, name: str) -> Type:
-        """The type of that C name. Raises `TypeNotFound`."""
-        found: Type = self.types.lookup(name)
-        return found
 
     def type_of(self, symbol: Symbol) -> Type:
         """The type of a data object or function. Raises `TypeNotFound`."""
@@ -100,68 +85,7 @@ class Solaris:
         except Error as error:
             raise TypeNotFound(symbol.name, error.reason) from None
         of = container.type_of_function if symbol.type == STT_FUNC else container.type_of_object
-        found: Type = of(symbol.index)
-        return found
-
-    def symbol(self, name: str, module: str | None = None) -> Symbol:
-        """The symbol of that name, ``module`name`` that of one module. Raises `SymbolNotFound`."""
-        if module is None and "`" in name:
-            module, _, name = name.rpartition("`")
-        if module is None:
-            found: Symbol | None = self.symbols.find(name)
-        else:
-            table = self.symbols.module(module)
-            if table is None:
-                raise SymbolNotFound(f"{module}`{name}", "unknown object file name")
-            found = table.find(name)
-        if found is None:
-            raise SymbolNotFound(name)
-        return found
-
-    def has_symbol(self, name: str) -> bool:
-        """Whether there is a symbol of that name."""
-        return self.symbols.find(name) is not None
-
-    # structures
-
-    def variable(self, name: str) -> Any:
-        """The variable of that name: a number if its type is a number's, else a `Value`.
-
-        Raises `SymbolNotFound`, `TypeNotFound`, and `ReadError` for a number.
-        """
-        from kdbg.symbols.value import plain
-
-        return plain(self.variable_value(name))
-
-    def variable_value(self, name: str) -> Value:
-        """The variable of that name as a place, whatever its type."""
-        symbol = self.symbol(name)
-        return Value(self.memory, self.type_of(symbol), symbol.address)
-
-    def at(self, type_name: str, address: int) -> Value:
-        """A structure in place: members are read when they are asked for. Raises `TypeNotFound`."""
-        return Value(self.memory, self.type(type_name), address)
-
-    def load(self, type_name: str, address: int) -> Value:
-        """A structure read at once: it fails as a whole. Raises `TypeNotFound`, `ReadError`."""
-        return self.at(type_name, address).load()
-
-    def word(self, address: int) -> int:
-        """The pointer-sized number at an address. Raises `ReadError`."""
-        return int.from_bytes(self.memory.read(address, self.bits // 8), "little")
-
-    def word_at(self, name: str) -> int:
-        """The pointer-sized number in the variable of that name, typed or not. Raises `SymbolNotFound`, `ReadError`."""
-        return self.word(self.symbol(name).address)
-
-    def string(self, address: int, size: int = 1024) -> str:
-        """The text at an address. Raises `ReadError`."""
-        return read_string(self.memory, address, size)
-
-    @functools.cached_property
-    def memory(self) -> Any:
-        """Its memory: what values are read from (`kdbg.symbols.value.Memory`)."""
-        return self.target.memory(self.space)
+        return of(symbol.index)
 
     # what it is
 
@@ -181,11 +105,6 @@ class Solaris:
             return self.string(self.symbol("platform").address, 257)
         except (SymbolNotFound, ReadError):
             return ""
-
-    def describe(self) -> str:
-        """One line for `Info.kernel`."""
-        uname = self.uname
-        return " ".join(uname[name] for name in ("sysname", "release", "version") if uname.get(name))
 
     # records, each by the module of its topic
 
@@ -226,13 +145,6 @@ class Solaris:
 
         return thread_stack(self, thread)
 
-    def process_space(self, process: int) -> AddressSpace:
-        """The address space of the process with that pid. Raises `CommandError`."""
-        for found in self.processes():
-            if found.pid == process:
-                return self.space_of_process(found.address)
-        raise CommandError(f"no process with id {process}")
-
     def space_of_process(self, address: int) -> AddressSpace:
         """The address space of the process whose proc_t lies at the address. Raises `ReadError`, `TypeNotFound`."""
         return self.space_of_as(int(self.at("proc_t", address).p_as))
@@ -257,6 +169,31 @@ class Solaris:
         if frame is None:
             raise CommandError(f"{address:x}: no machine frame for its top page table, pfn {pfn:x}")
         return frame
+
+    def mappings(self) -> list[FileMapping]:
+        """The segments of the kernel's address space, named by the variables that they are."""
+        from kdbg.kernels.solaris.memory import kernel_mappings
+
+        return kernel_mappings(self)
+
+    def page_tables(self) -> Hats:
+        """Its books of its page tables."""
+        from kdbg.kernels.solaris.hat import hats
+
+        return hats(self)
+
+    def number_pages(self) -> None:
+        """Number the pages of a core that holds no pfn by the kernel's list of machine frames."""
+        from kdbg.kernels.solaris.frames import number_pages
+
+        number_pages(self, self.target.image)  # type: ignore[arg-type]
+
+    def cpu_stack(self, registers: Mapping[str, int]) -> list[Frame]:
+        """The frames of a CPU from its registers, the place where it was first."""
+        from kdbg.kernels.solaris.stacks import Unwinder
+
+        fp, pc = (registers.get(long, registers.get(short, 0)) for long, short in (("rbp", "ebp"), ("rip", "eip")))
+        return self.part(Unwinder).stack(fp, pc)
 
     def registers(self) -> dict[str, int]:
         """The registers of the representative thread: of the panic, or of vCPU 0."""

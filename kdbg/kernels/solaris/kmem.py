@@ -174,9 +174,7 @@ class Kmem(Structures):
             if number not in free:
                 yield slab.base + number * cache.chunksize
 
-    def free(
-        self, address: int, warn: Warn, bufctls: bool = False, constructed: bool = False
-    ) -> Iterator[Buffer]:
+    def free(self, address: int, warn: Warn, bufctls: bool = False, constructed: bool = False) -> Iterator[Buffer]:
         """The free buffers of a cache: those in magazines, then those on freelists; ``constructed``: the former only.
 
         Raises `StoppedError`.

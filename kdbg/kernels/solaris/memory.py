@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kdbg.errors import Error, ReadError
+from kdbg.errors import Error, ReadError, SymbolNotFound
 from kdbg.kernels.solaris.layouts import Layout
 from kdbg.kernels.solaris.lists import Guard, StoppedError, avl_elements, prefixed
+from kdbg.target import FileMapping
 
 if TYPE_CHECKING:
     from kdbg.kernels.solaris.kernel import Solaris
@@ -163,3 +164,20 @@ def seg(kernel: Solaris, address: int) -> Seg:
 
 def _seg_layout(kernel: Solaris) -> Layout:
     return Layout(kernel.type("struct seg"), {"base": "s_base", "size": "s_size"})
+
+
+def kernel_mappings(kernel: Solaris) -> list[FileMapping]:
+    """The segments of the kernel's own address space, named by the variables that they are. Raises `StoppedError`."""
+    found = []
+    for address in segments(kernel, kernel.symbol("kas").address):
+        one = seg(kernel, address)
+        found.append(FileMapping(one.base, one.size, _name_of(kernel, address)))
+    return found
+
+
+def _name_of(kernel: Solaris, address: int) -> str:
+    try:
+        symbol, offset = kernel.target.nearest(address)
+    except SymbolNotFound:
+        return f"{address:x}"
+    return symbol.name if offset == 0 else f"{symbol.name}+{offset:#x}"

@@ -38,9 +38,7 @@ class Group:
         return any(start <= pc < end for pc in self.pcs)
 
 
-def group_threads(
-    kernel: Solaris, threads: Iterable[int], failed: Callable[[int], None]
-) -> list[Group]:
+def group_threads(kernel: Solaris, threads: Iterable[int], failed: Callable[[int], None]) -> list[Group]:
     """Threads by stack, sorted: panics last, large groups first. ``failed`` is told of threads that cannot be read."""
     finder = kernel.part(StackFinder)
     groups: dict[tuple[object, ...], list[int]] = {}

@@ -337,9 +337,7 @@ def taskq_threads(kernel: Solaris, taskq: int) -> Iterator[int]:
     if listed is not None:
         return (address for address in listed if address)
     return (
-        address
-        for address, found in kernel.part(Threads).walk()
-        if found["taskq"] and taskq in (0, found["taskq"])
+        address for address, found in kernel.part(Threads).walk() if found["taskq"] and taskq in (0, found["taskq"])
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import Error, ReadError
 from kdbg.formats.image import PAGE
@@ -49,8 +49,8 @@ def number_pages(target: Dump, image: XenImage) -> None:
 
 def _lists(target: Dump, image: XenImage) -> Iterator[tuple[str, int, int]]:
     """(what it is, virtual address, number of entries) of the lists that there may be."""
-    kernel = target.kernel
-    if kernel is not None and kernel.name == "linux":
+    kernel: Any = target.kernel
+    if kernel is not None and kernel.family == "linux":
         try:
             at = kernel.word(kernel.image_symbol("xen_p2m_addr").address)
             yield "Linux' xen_p2m_addr", at, kernel.word(kernel.image_symbol("xen_max_p2m_pfn").address)

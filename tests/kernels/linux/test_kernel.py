@@ -24,7 +24,7 @@ plans = pytest.mark.parametrize("plan", PLANS, ids=["pvh", "pv", "i386", "isolat
 @plans
 def test_the_kernel_is_told(linux: Callable[..., Any], plan: dict[str, Any]) -> None:
     guest = linux(**plan)
-    assert guest.kernel.name == "linux"
+    assert guest.kernel.family == "linux"
     assert guest.kernel.uname["nodename"] == HOST
     assert (guest.kernel.release, guest.kernel.version) == (RELEASE, VERSION)
     assert guest.info.kernel == f"Linux {RELEASE} {VERSION}"
