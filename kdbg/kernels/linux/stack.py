@@ -1,6 +1,6 @@
-"""Stacks of the CPUs of a Linux kernel, by frame pointers or by scanning (`kdbg.kernels.stackscan`).
+"""Stacks of the CPUs of a Linux kernel: by its unwind tables (ORC), by frame pointers, or by scanning.
 
-Stacks by the kernel's own unwind tables (ORC) come with its types.
+Scanning (`kdbg.kernels.stackscan`) is for what cannot be followed otherwise.
 """
 
 from __future__ import annotations
@@ -18,6 +18,17 @@ if TYPE_CHECKING:
 
 def cpu_frames(kernel: Linux, registers: Mapping[str, int]) -> list[Frame]:
     """The frames of a vCPU, the place where it was first."""
+    from kdbg.kernels.linux.orc import Orc
+    from kdbg.kernels.linux.unwind import Unwinder, followed
+
+    if kernel.bits == 64 and kernel.in_kernel(registers.get("rip", 0)) and kernel.part(Orc):
+        found = kernel.part(Unwinder).registers(registers)
+        if followed(found):
+            return found
+    return _scanned(kernel, registers)
+
+
+def _scanned(kernel: Linux, registers: Mapping[str, int]) -> list[Frame]:
     symbols = kernel.symbols
 
     def function(address: int) -> tuple[Symbol, int] | None:
