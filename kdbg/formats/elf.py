@@ -6,6 +6,7 @@ Source: the ELF specification (generic ABI), elf.h. Little-endian files only: al
 from __future__ import annotations
 
 import functools
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,13 +21,14 @@ EM_386, EM_X86_64, EM_AARCH64 = 3, 62, 183
 ET_CORE = 4
 MOST_SECTIONS = 1 << 16
 MOST_NOTES = 1 << 16
+PHDR_SIZE = {64: 56, 32: 32}
 
 Ident = Struct("magic" / Bytes(4), "elf_class" / Int8ul, "data" / Int8ul, "version" / Int8ul, "pad" / Bytes(9))
 
 
 @functools.cache
-def _headers(bits: int) -> tuple[Any, Any, Any]:
-    """Declarations of (Ehdr, Shdr, Phdr) for files of 32 or 64 bits."""
+def _headers(bits: int) -> tuple[Any, Any]:
+    """Declarations of (Ehdr, Shdr) for files of 32 or 64 bits."""
     word = Int64ul if bits == 64 else Int32ul
     ehdr = Struct(
         "ident" / Ident,
@@ -56,19 +58,7 @@ def _headers(bits: int) -> tuple[Any, Any, Any]:
         "addralign" / word,
         "entsize" / word,
     )
-    flags = "flags" / Int32ul
-    phdr = Struct(
-        "type" / Int32ul,
-        *([flags] if bits == 64 else []),
-        "offset" / word,
-        "vaddr" / word,
-        "paddr" / word,
-        "filesz" / word,
-        "memsz" / word,
-        *([] if bits == 64 else [flags]),
-        "align" / word,
-    )
-    return ehdr, shdr, phdr
+    return ehdr, shdr
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +112,7 @@ class Elf:
         if ident.data != 1:
             raise FormatError(source.name, f"ELF data encoding is {ident.data}, wants 1 (little-endian)", 5)
         self.bits = 64 if ident.elf_class == 2 else 32
-        self._ehdr, self._shdr, self._phdr = _headers(self.bits)
+        self._ehdr, self._shdr = _headers(self.bits)
         self.header = source.parse(self._ehdr, 0, "ELF header")
         self.names_cut = False
         """Whether the file ends before the names of its sections do; known once `sections` has been asked for."""
@@ -165,10 +155,18 @@ class Elf:
             return []
         count = header.phnum
         if count == 0xFFFF and header.shoff:  # PN_XNUM: the number is in the first section header
-            count = min(self.source.parse(self._shdr, header.shoff, "section header").info, MOST_SECTIONS)
-        size = max(header.phentsize, self._phdr.sizeof())
-        raw = [self.source.parse(self._phdr, header.phoff + at * size, f"program header {at}") for at in range(count)]
-        return [Segment(p.type, p.offset, p.vaddr, p.paddr, p.filesz, p.memsz, p.flags) for p in raw]
+            count = self.source.parse(self._shdr, header.shoff, "section header").info
+        wide = self.bits == 64
+        size = max(header.phentsize, PHDR_SIZE[self.bits])
+        raw = self.source.read(header.phoff, count * size, f"{count} program headers")
+        found = []
+        for at in range(0, count * size, size):
+            if wide:
+                kind, flags, offset, vaddr, paddr, filesz, memsz = struct.unpack_from("<II5Q", raw, at)
+            else:
+                kind, offset, vaddr, paddr, filesz, memsz, flags = struct.unpack_from("<7I", raw, at)
+            found.append(Segment(kind, offset, vaddr, paddr, filesz, memsz, flags))
+        return found
 
     def section(self, name: str) -> Section | None:
         """The first section of that name, or None."""

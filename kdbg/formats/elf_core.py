@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from itertools import islice
 
 from kdbg.errors import FormatError
-from kdbg.formats.elf import ET_CORE, MAGIC, Elf, Note
+from kdbg.formats.elf import ET_CORE, MAGIC, MOST_NOTES, Elf, Note
 from kdbg.formats.image import PAGE, PageMap
 from kdbg.formats.linux_image import ARCHITECTURES, LinuxImage
 from kdbg.formats.linux_notes import read_notes
@@ -58,12 +59,11 @@ class ElfCore(LinuxImage):
 
     def page(self, frame: int) -> memoryview | None:
         """The page with that frame number, or None."""
-        place = self.segments.place(frame * PAGE)
-        return None if place is None else self.source.read(place, PAGE, "page")
+        return self.segments.page(self.source, frame)
 
     def why_missing(self, frame: int) -> str:
         """Why `page` has nothing for ``frame``."""
-        return self.segments.why_missing(frame * PAGE)
+        return self.segments.why_missing(frame)
 
     @functools.cached_property
     def pages(self) -> PageMap:
@@ -92,6 +92,5 @@ class ElfCore(LinuxImage):
 
 
 def _notes(elf: Elf) -> Iterator[Note]:
-    for segment in elf.segments:
-        if segment.type == PT_NOTE:
-            yield from elf.notes(segment.offset, segment.filesz)
+    segments = (segment for segment in elf.segments if segment.type == PT_NOTE)
+    return islice((note for s in segments for note in elf.notes(s.offset, s.filesz)), MOST_NOTES)

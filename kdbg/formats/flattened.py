@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
+from heapq import heappop, heappush
+from itertools import pairwise
 
 from kdbg.errors import FormatError
 from kdbg.formats.source import Source
@@ -17,6 +19,9 @@ from kdbg.formats.source import Source
 SIGNATURE = b"makedumpfile\0\0\0\0"
 HEADER_SIZE = 4096
 MOST_PIECES = 1 << 26
+
+Piece = tuple[int, int, int]
+"""(offset in the file that is meant, bytes, offset in the flattened one)"""
 
 
 class FlattenedSource(Source):
@@ -28,8 +33,14 @@ class FlattenedSource(Source):
         self._map = None
         self.view = memoryview(b"")
         self.cut_off = False
-        pieces: list[tuple[int, int, int]] = []
-        at = HEADER_SIZE
+        self._pieces = self._in_order(self._read_pieces())
+        self._starts = [offset for offset, _, _ in self._pieces]
+        self.size = self._pieces[-1][0] + self._pieces[-1][1] if self._pieces else 0
+
+    def _read_pieces(self) -> list[Piece]:
+        """The pieces in the order of the file. Raises `FormatError`."""
+        plain, at = self._plain, HEADER_SIZE
+        pieces: list[Piece] = []
         while len(pieces) < MOST_PIECES:
             if at + 16 > plain.size:
                 self.cut_off = True
@@ -42,12 +53,31 @@ class FlattenedSource(Source):
             here = min(size, max(0, plain.size - at - 16))
             if here < size:
                 self.cut_off = True
-            pieces.append((offset, here, at + 16))
+            if here:
+                pieces.append((offset, here, at + 16))
             at += 16 + size
-        pieces.sort(key=lambda piece: piece[0])  # stable: of two for one place the later one is meant
-        self._pieces = pieces
-        self._starts = [offset for offset, _, _ in pieces]
-        self.size = max((offset + size for offset, size, _ in pieces), default=0)
+        return pieces
+
+    @staticmethod
+    def _in_order(written: list[Piece]) -> list[Piece]:
+        """The pieces by their places, none over another: of two for one place the later one is meant."""
+        pieces = sorted(written)
+        if all(one[0] + one[1] <= other[0] for one, other in pairwise(pieces)):
+            return pieces
+        found: list[Piece] = []
+        waiting: list[tuple[int, Piece]] = []  # those that reach the place, the last written first
+        edges = sorted({edge for offset, size, _ in pieces for edge in (offset, offset + size)})
+        following = 0
+        for start, end in pairwise(edges):
+            while following < len(pieces) and pieces[following][0] == start:
+                heappush(waiting, (-pieces[following][2], pieces[following]))
+                following += 1
+            while waiting and waiting[0][1][0] + waiting[0][1][1] <= start:
+                heappop(waiting)
+            if waiting:
+                offset, _, place = waiting[0][1]
+                found.append((start, end - start, place + start - offset))
+        return found
 
     @staticmethod
     def recognises(source: Source) -> bool:
@@ -63,6 +93,8 @@ class FlattenedSource(Source):
             start, length, place = self._pieces[at]
             if offset + size <= start + length:
                 return self._plain.read(place + offset - start, size)
+        if size > self._plain.size:  # a place far behind all others makes a file of nothing but holes
+            raise FormatError(self.name, f"flattened: {what} of {size} bytes, all pieces have fewer", offset)
         return memoryview(self._gather(offset, size, max(at, 0)))
 
     def _gather(self, offset: int, size: int, at: int) -> bytes:

@@ -35,8 +35,8 @@ CONTENT = {
     ALL_PAGES: "all kernel and user pages",
     CURRENT_PROCESS: "kernel pages and pages of the current process",
 }
-MOST_CHAIN = 1 << 16
-"""Entries of one chain of the translation hash that are followed."""
+MOST_CHAIN = 256
+"""Entries of one chain of the translation hash that are followed; past a longer one all are listed instead."""
 
 
 @functools.cache
@@ -144,47 +144,58 @@ class IllumosDump(Image):
 
     def frame_of(self, space: int, address: int) -> int | None:
         """Frame of the page that an address of an address space (``struct as``) maps by the dump's own map, or None."""
-        return self._listed.get((space, address & -4096)) if self.compressed else self._hashed(space, address & -4096)
+        page = address & -4096
+        if not self.compressed and "_listed" not in self.__dict__:
+            try:
+                return self._hashed(space, page)
+            except RecursionError:  # a chain that leads round, or a hash that is none
+                pass
+        return self._listed.get((space, page))
+
+    @property
+    def _entry(self) -> str:
+        """The form of a dump_map_t."""
+        return "<qqqQQ" if self.word == 8 else "<qqqII"
 
     def _hashed(self, space: int, page: int) -> int | None:
+        """Look a page up in the hash. Raises `RecursionError` for too long a chain."""
         header, view, size = self.header, self.source.view, 24 + 2 * self.word
         slot = ((space >> 3) + (page >> 12)) & header.hashmask
         entry = header.map + slot * size
-        form = "<qqqQQ" if self.word == 8 else "<qqqII"
         if entry < 0 or entry + size > len(view):
             return None
-        at = struct.unpack_from(form, view, entry)[0]
+        at = struct.unpack_from(self._entry, view, entry)[0]
         for _ in range(MOST_CHAIN):
             if at <= 0 or at + size > len(view):
                 return None
-            _, following, data, owner, address = struct.unpack_from(form, view, at)
+            _, following, data, owner, address = struct.unpack_from(self._entry, view, at)
             if address == page and owner == space:
-                position = data - header.data >> 12
-                return int(self.frames.words[position]) if 0 <= position < len(self.frames) else None
+                return self._frame_at(data)
             at = following
-        return None
+        raise RecursionError
+
+    def _frame_at(self, data: int) -> int | None:
+        """Frame of the page whose bytes lie at an offset of the file, or None."""
+        position = data - self.header.data >> 12
+        return int(self.frames.words[position]) if data > 0 and 0 <= position < len(self.frames) else None
 
     @functools.cached_property
     def _listed(self) -> dict[tuple[int, int], int]:
-        """(address space, page address) -> frame, of a dump that holds them as a list."""
-        count = self.header.nvtop
-        words = self.source.array(self.header.map, self.word, 3 * count, f"{count} translations")
-        values = words.tolist()
-        return dict(zip(zip(values[0::3], values[1::3], strict=True), values[2::3], strict=True))
+        """(address space, page address) -> frame, all of them. Raises `FormatError` where the map is cut off."""
+        header = self.header
+        if self.compressed:
+            count = header.nvtop
+            words = self.source.array(header.map, self.word, 3 * count, f"map of {count} translations").tolist()
+            return dict(zip(zip(words[0::3], words[1::3], strict=True), words[2::3], strict=True))
+        size = 24 + 2 * self.word
+        count = max(0, min(max(header.hashmask + 1, header.nvtop), (self.source.size - header.map) // size))
+        rows = struct.iter_unpack(self._entry, self.source.read(header.map, count * size, "map of translations"))
+        found = ((owner, address, self._frame_at(data)) for _, _, data, owner, address in rows)
+        return {(owner, address): frame for owner, address, frame in found if frame is not None}
 
     def translations(self) -> list[tuple[int, int, int]]:
-        """All (address space, page address, frame) that the dump's own map holds."""
-        if self.compressed:
-            return [(space, address, frame) for (space, address), frame in self._listed.items()]
-        header, size = self.header, 24 + 2 * self.word
-        form = "<qqqQQ" if self.word == 8 else "<qqqII"
-        count = min(header.hashmask + 1, max(0, self.source.size - header.map) // size)
-        found = []
-        for _, _, data, owner, address in struct.iter_unpack(form, self.source.read(header.map, count * size, "map")):
-            position = data - header.data >> 12
-            if data and 0 <= position < len(self.frames):
-                found.append((owner, address, int(self.frames.words[position])))
-        return found
+        """All (address space, page address, frame) that the dump's own map holds. Raises `FormatError`."""
+        return [(space, address, frame) for (space, address), frame in self._listed.items()]
 
     # names
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import bz2
 import struct
+from array import array
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from construct import Int16ul, Int32ul, Int64ul, Struct
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 PAGE = 4096
 CACHE_BYTES = 16 << 20
+AT_ONCE = 1 << 20
+"""Bytes that bzip2 gives before they are put away."""
 DATA_HEADER_MAGIC = 0x64686472  # 'dhdr'
 STREAM_MAGIC = b"StrmHdr\0"
 LZJB_LEVEL = 1
@@ -66,9 +69,13 @@ def open_pages(dump: IllumosDump) -> Pages:
     if not dump.compressed:
         return PlainPages(dump)
     header = data_header(dump)
-    if header is not None and header.clevel > LZJB_LEVEL:
+    first = bytes(dump.source.view[dump.header.data : dump.header.data + 8])
+    streams = len(first) == 8 and first[2] >> 4 | first[3] << 4
+    if header is None and streams:
+        dump.damage.append("cut off: the second header, which tells how the pages are compressed, is not there")
+    if header.clevel > LZJB_LEVEL if header is not None else streams and first[4:7] == b"BZh":
         return BzipPages(dump)
-    return LzjbPages(dump, "lzjb streams" if header is not None else "lzjb")
+    return LzjbPages(dump, "lzjb streams" if streams else "lzjb")
 
 
 def data_header(dump: IllumosDump) -> Any:
@@ -115,7 +122,7 @@ def blocks(dump: IllumosDump) -> Iterator[tuple[int, int, int]]:
     """(tag, offset, size) of each block of the data; ends at the end mark, or with a note where the file is damaged."""
     view, at = dump.source.view, dump.header.data
     most = dump.source.size
-    while True:
+    while at >= 0:
         if at + 4 > most:
             dump.damage.append(f"cut off: the data ends without a mark (offset {at:#x})")
             return
@@ -136,29 +143,53 @@ class LzjbPages:
     def __init__(self, dump: IllumosDump, compression: str) -> None:
         self.compression = compression
         self._dump = dump
-        self._places = self._index(dump)
+        self._view = dump.source.view
+        self._count: int = dump.header.npages
+        self._sizes_at = array("q", bytes(8 * self._count))
+        """Of each page by its position: offset of the word with its size; 0 where there is none."""
+        self._index()
+        self._held = self._count - self._sizes_at.count(0)
         self._cache: OrderedDict[int, memoryview | None] = OrderedDict()
+        if self._held < self._count:
+            dump.damage.append(f"{self._count} pages, the file holds {self._held}")
 
-    @staticmethod
-    def _index(dump: IllumosDump) -> dict[int, tuple[int, int]]:
-        """Position of a page -> (offset, size) of its lzjb data."""
-        places: dict[int, tuple[int, int]] = {}
+    def _index(self) -> None:
         streams: dict[int, list[int]] = {}  # tag -> [next position, pages left of the range]
-        alone, count = 0, dump.header.npages
-        for tag, offset, size in blocks(dump):
+        following = 0
+        for tag, offset, size in blocks(self._dump):
             if tag:
-                _index_block(dump, places, streams.setdefault(tag, [0, 0]), offset, offset + size)
-                alone = max(alone, streams[tag][0])
+                state = streams.setdefault(tag, [0, 0])
+                self._index_block(state, offset, offset + size)
+                following = max(following, state[0])
+            elif following < self._count:
+                self._sizes_at[following] = offset - 4
+                following += 1
+            if not streams and following == self._count:  # the end, with a mark or without
+                return
+
+    def _index_block(self, state: list[int], at: int, end: int) -> None:
+        """Index the pages in one block of a stream; no header or page is split over blocks."""
+        view, word = self._view, self._dump.word
+        while at < end:
+            if state[1] and at + 4 <= end:
+                size = int.from_bytes(view[at : at + 4], "little") & 0xFFFFF
+                if 0 < size <= end - at - 4 and state[0] < self._count:
+                    self._sizes_at[state[0]] = at
+                    state[0] += 1
+                    state[1] -= 1
+                    at += 4 + size
+                    continue
+            elif not state[1] and bytes(view[at : at + 8]) == STREAM_MAGIC and at + 8 + 2 * word <= end:
+                state[0] = int.from_bytes(view[at + 8 : at + 8 + word], "little")
+                state[1] = int.from_bytes(view[at + 8 + word : at + 8 + 2 * word], "little")
+                at += 8 + 2 * word
                 continue
-            if alone >= count:  # what follows is not a page: the dump's end without a mark
-                break
-            places[alone] = (offset, size)
-            alone += 1
-            if alone == count:
-                break
-        if len(places) < count:
-            dump.damage.append(f"{count} pages, the file holds {len(places)}")
-        return places
+            _note(self._dump, f"a stream is damaged (offset {at:#x}): pages are lost up to its next header")
+            state[:] = 0, 0
+            following = bytes(view[at + 1 : end]).find(STREAM_MAGIC)
+            if following < 0:
+                return
+            at += 1 + following
 
     def page(self, position: int) -> memoryview | None:
         """The page, or None where its data is absent or damaged."""
@@ -168,50 +199,39 @@ class LzjbPages:
                 self._cache.popitem(last=False)
         return self._cache[position]
 
+    def _place(self, position: int) -> tuple[int, int] | None:
+        """(offset, size) of a page's lzjb data, or None."""
+        at = self._sizes_at[position] if 0 <= position < self._count else 0
+        return (at + 4, int.from_bytes(self._view[at : at + 4], "little") & 0xFFFFF) if at else None
+
     def _decompress(self, position: int) -> memoryview | None:
-        place = self._places.get(position)
+        place = self._place(position)
         if place is None:
             return None
-        offset, size = place
         try:
-            return memoryview(decompress(self._dump.source.view[offset : offset + size], PAGE))
+            return memoryview(decompress(self._view[place[0] : place[0] + place[1]], PAGE))
         except ValueError:
             return None
 
     def held(self) -> int:
         """How many pages the file holds."""
-        return len(self._places)
+        return self._held
 
     def why_missing(self, position: int) -> str:
         """Why `page` has nothing."""
-        place = self._places.get(position)
+        place = self._place(position)
         if place is None:
             return "cut off: the file ends before that page"
         return f"damaged: its lzjb data of {place[1]} bytes at offset {place[0]:#x} does not decompress"
 
 
-def _index_block(dump: IllumosDump, places: dict[int, tuple[int, int]], state: list[int], at: int, end: int) -> None:
-    """Index the pages in one block of a stream; no header or page is split over blocks."""
-    view, header_size = dump.source.view, 8 + 2 * dump.word
-    while at < end:
-        if not state[1]:
-            if bytes(view[at : at + 8]) != STREAM_MAGIC or at + header_size > end:
-                dump.damage.append(f"a stream's header is damaged (offset {at:#x}); the rest of its block is lost")
-                return
-            form = "<QQ" if dump.word == 8 else "<II"
-            state[:] = struct.unpack_from(form, view, at + 8)
-            at += header_size
-            continue
-        if at + 4 > end:
-            return
-        size = int.from_bytes(view[at : at + 4], "little") & 0xFFFFF
-        if at + 4 + size > end:
-            dump.damage.append(f"a page's data is damaged (offset {at:#x}); the rest of its block is lost")
-            return
-        places[state[0]] = (at + 4, size)
-        state[0] += 1
-        state[1] -= 1
-        at += 4 + size
+MOST_NOTES = 8
+
+
+def _note(dump: IllumosDump, sentence: str) -> None:
+    """Tell of damage, but not of thousands of places."""
+    if len(dump.damage) < MOST_NOTES:
+        dump.damage.append(sentence)
 
 
 class BzipPages:
@@ -220,50 +240,45 @@ class BzipPages:
     compression = "bzip2 streams"
 
     def __init__(self, dump: IllumosDump) -> None:
+        import mmap
         import tempfile
 
-        self._plain = tempfile.TemporaryFile()  # noqa: SIM115
-        self._count = dump.header.npages
+        self._count: int = dump.header.npages
         self._seen = bytearray(self._count)
-        self._fill(dump)
-        held = sum(self._seen)
-        if held < self._count:
-            dump.damage.append(f"{self._count} pages, the file holds {held}")
+        with tempfile.TemporaryFile() as file:
+            self._fill(dump, file)
+            file.truncate(max(1, self._count) * PAGE)
+            self._plain = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        self._held = sum(self._seen)
+        if self._held < self._count:
+            dump.damage.append(f"{self._count} pages, the file holds {self._held}")
 
-    def _fill(self, dump: IllumosDump) -> None:
+    def _fill(self, dump: IllumosDump, file: IO[bytes]) -> None:
         streams: dict[int, _BzipStream] = {}
         for tag, offset, size in blocks(dump):
             data = bytes(dump.source.view[offset : offset + size])
-            if not tag:
-                following = sum(self._seen)
-                try:
-                    self._put(following, decompress(data, PAGE))
-                except ValueError as error:
-                    dump.damage.append(f"{error} (offset {offset:#x})")
-                continue
             stream = streams.setdefault(tag, _BzipStream(8 + 2 * dump.word))
             try:
-                for position, page in stream.feed(data):
-                    self._put(position, page)
+                pages = stream.feed(data) if tag else [(sum(self._seen), decompress(data, PAGE))]
+                for position, page in pages:
+                    if position >= self._count or self._seen[position]:
+                        raise ValueError(f"page {position} of {self._count}, or the same page again")
+                    file.seek(position * PAGE)
+                    file.write(page)
+                    self._seen[position] = 1
             except (OSError, ValueError, EOFError) as error:
-                dump.damage.append(f"stream {tag}: {error} (offset {offset:#x})")
-
-    def _put(self, position: int, page: bytes) -> None:
-        if 0 <= position < self._count:
-            self._plain.seek(position * PAGE)
-            self._plain.write(page)
-            self._seen[position] = 1
+                _note(dump, f"stream {tag} is damaged: {error} (offset {offset:#x})")
+                stream.lost = True
 
     def page(self, position: int) -> memoryview | None:
         """The page, or None where its data is absent or damaged."""
         if not 0 <= position < self._count or not self._seen[position]:
             return None
-        self._plain.seek(position * PAGE)
-        return memoryview(self._plain.read(PAGE))
+        return self._plain[position * PAGE : (position + 1) * PAGE]
 
     def held(self) -> int:
         """How many pages the file holds."""
-        return sum(self._seen)
+        return self._held
 
     def why_missing(self, position: int) -> str:
         """Why `page` has nothing."""
@@ -278,30 +293,35 @@ class _BzipStream:
         self._inflater = bz2.BZ2Decompressor()
         self._waiting = bytearray()
         self._position = self._left = 0
+        self.lost = False
+        """Whether it is damaged: what follows has no place."""
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Take a block; give (position, page) of all the pages that are whole now."""
-        while data:
-            self._waiting += self._inflater.decompress(data)
+        """Take a block; give (position, page) of all the pages that are whole now. Raises `ValueError`, `OSError`."""
+        if self.lost:
+            return
+        while data or not self._inflater.needs_input:
+            self._waiting += self._inflater.decompress(data, AT_ONCE)
             data = b""
             if self._inflater.eof:
                 data = self._inflater.unused_data
                 self._inflater = bz2.BZ2Decompressor()
-        while True:
-            if not self._left:
-                if len(self._waiting) < self._header_size:
-                    return
-                header = bytes(self._waiting[: self._header_size])
-                if header[:8] != STREAM_MAGIC:
-                    raise ValueError("its header is damaged")
-                word = (self._header_size - 8) // 2
-                self._position = int.from_bytes(header[8 : 8 + word], "little")
-                self._left = int.from_bytes(header[8 + word :], "little")
-                del self._waiting[: self._header_size]
+            yield from self._pages()
+
+    def _pages(self) -> Iterator[tuple[int, bytes]]:
+        at, waiting = 0, self._waiting
+        word = (self._header_size - 8) // 2
+        while len(waiting) - at >= (PAGE if self._left else self._header_size):
+            if self._left:
+                yield self._position, bytes(waiting[at : at + PAGE])
+                at += PAGE
+                self._position += 1
+                self._left -= 1
                 continue
-            if len(self._waiting) < PAGE:
-                return
-            yield self._position, bytes(self._waiting[:PAGE])
-            del self._waiting[:PAGE]
-            self._position += 1
-            self._left -= 1
+            header = bytes(waiting[at : at + self._header_size])
+            self._position = int.from_bytes(header[8 : 8 + word], "little")
+            self._left = int.from_bytes(header[8 + word :], "little")
+            if header[:8] != STREAM_MAGIC or not self._left:
+                raise ValueError("a range's header is none")
+            at += self._header_size
+        del waiting[:at]

@@ -186,7 +186,7 @@ class Kdump(LinuxImage):
         self._per_block = first.block // PAGE
         self._cache: OrderedDict[int, memoryview] = OrderedDict()
         self._codecs: dict[int, Decompress] = {}
-        self._zeros = memoryview(bytes(self.block))
+        self._zeros = bytes(self.block)
 
     def join(self, others: Sequence[Image]) -> None:
         """Take in the other files of a split set. Raises `FormatError` for files of another dump."""
@@ -247,6 +247,16 @@ class Kdump(LinuxImage):
         start = frame % self._per_block * PAGE
         return found[start : start + PAGE]
 
+    def read_physical(self, address: int, size: int) -> bytes:
+        """``size`` bytes of physical memory. Raises `Missing` where a page is not in the dump."""
+        if self._per_block == 1 and size >= 0:
+            page = self._cache.get(address >> 12)  # the short way for what was read a moment ago
+            if page is not None:
+                start = address & PAGE - 1
+                if start + size <= PAGE:
+                    return bytes(page[start : start + size])
+        return super().read_physical(address, size)
+
     def _read(self, block: int) -> memoryview | None:
         place = self._descriptor(block)
         try:
@@ -258,14 +268,14 @@ class Kdump(LinuxImage):
         """The block whose descriptor lies there. Raises `FormatError`, `ValueError`, `MissingCodec`."""
         offset, size, flags = _descriptor(part, at)
         if offset == part.zeros_at:
-            return self._zeros
+            return memoryview(self._zeros)
         data = part.source.read(offset, size, "page")
-        plain = memoryview(self._codec(flags)(data, self.block)) if flags else data
+        plain = self._codec(flags)(data, self.block) if flags else data
         if len(plain) != self.block:
             raise ValueError(f"a page of {len(plain)} bytes")
-        if plain == self._zeros:  # the writer gives all of these one place: it is decompressed once
+        if flags and plain == self._zeros:  # the writer gives all of these one place: it is decompressed once
             part.zeros_at = offset
-        return plain
+        return memoryview(plain)
 
     def _codec(self, flags: int) -> Decompress:
         found = self._codecs.get(flags)
@@ -303,10 +313,15 @@ class Kdump(LinuxImage):
         """How pages are compressed, by the first header's status."""
         return _compression(self.parts[0].header.status)
 
+    @property
+    def names(self) -> dict[str, str]:
+        """The kernel's utsname by its members, as the first header has it."""
+        return {name: _text(self.parts[0].names[name]) for name in UTS}
+
     def describe(self) -> Info:
         """What the dump is."""
         part = self.parts[0]
-        names = {name: _text(part.names[name]) for name in UTS}
+        names = self.names
         pages = len(self.pages)
         exist = self._per_block * set_bits(part.bitmap(1))
         elsewhere = self._per_block * set_bits(part.bitmap(2)) - pages

@@ -57,12 +57,11 @@ class Lime(Image):
 
     def page(self, frame: int) -> memoryview | None:
         """The page with that frame number, or None."""
-        place = self.segments.place(frame * PAGE)
-        return None if place is None else self.source.read(place, PAGE, "page")
+        return self.segments.page(self.source, frame)
 
     def why_missing(self, frame: int) -> str:
         """Why `page` has nothing for ``frame``."""
-        return self.segments.why_missing(frame * PAGE)
+        return self.segments.why_missing(frame)
 
     @functools.cached_property
     def pages(self) -> PageMap:
@@ -209,6 +208,8 @@ class Avml(Image):
 def _plain_size(kind: int, body: memoryview) -> int:
     """Bytes that a chunk of snappy's framing format stands for; 0 for those that hold none. Raises `ValueError`."""
     if kind == 1:
+        if not 4 < len(body) <= CHUNK + 4:
+            raise ValueError(f"a snappy chunk of {len(body)} bytes")
         return len(body) - 4
     if kind != 0:
         if 2 <= kind <= 0x7F:

@@ -98,14 +98,16 @@ def qemu_state(data: bytes) -> dict[str, int]:
     return registers
 
 
-_LINE = re.compile(r"^([A-Za-z_][\w.()-]*(?:\([\w.-]+\))?)=(.*)$")
+_KEY = re.compile(r"[A-Za-z_][\w.()-]*")
+MOST_VMCOREINFO = 1 << 20
+"""Bytes of VMCOREINFO that are looked at; the kernel's own has a page or two."""
 
 
 def parse_vmcoreinfo(data: bytes) -> dict[str, str]:
     """KEY=VALUE lines of VMCOREINFO, as text; whatever is not such a line is passed over."""
     found = {}
-    for line in data.partition(b"\0")[0].decode("latin-1").splitlines():
-        match = _LINE.match(line)
-        if match:
-            found[match[1]] = match[2]
+    for line in data[:MOST_VMCOREINFO].partition(b"\0")[0].decode("latin-1").splitlines():
+        key, equals, value = line.partition("=")
+        if equals and _KEY.fullmatch(key):
+            found[key] = value
     return found

@@ -1,7 +1,7 @@
 """Dumps inside gzip, bzip2, xz or zstd: unpacked once, into a temporary file that goes with the process.
 
-These formats have no way to a place in the middle but through all that lies before. The beginning is unpacked first: where
-it is none of a dump that is known, the rest is left alone.
+These formats have no way to a place in the middle but through all that lies before. The beginning is unpacked first:
+where it is none of a dump that is known, the rest is left alone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ CHUNK = 1 << 20
 HEAD = 1 << 16
 SPARE = 1 << 30
 """Bytes that are left free on the disk."""
+GROWTH, SMALL = 1024, 512 << 20
+"""How many times its size a file may unpack to without being taken for a bomb; as much as `SMALL` always."""
 
 
 def kind_of(source: Source) -> str | None:
@@ -46,7 +48,7 @@ def unpack(source: Source, kind: str) -> Source:
     import shutil
     import tempfile
 
-    room = shutil.disk_usage(tempfile.gettempdir()).free - SPARE
+    room = min(shutil.disk_usage(tempfile.gettempdir()).free - SPARE, max(SMALL, GROWTH * source.size))
     with tempfile.NamedTemporaryFile(prefix="kdbg-", delete=False) as plain:
         try:
             written, cut_off = 0, False
@@ -54,7 +56,8 @@ def unpack(source: Source, kind: str) -> Source:
                 for piece in _pieces(source, kind):
                     written += len(piece)
                     if written > room:
-                        raise FormatError(source.name, f"unpacks to more than the {room} bytes that the disk has left")
+                        text = f"unpacks to more than {room} bytes, for which there is no room or which is a bomb"
+                        raise FormatError(source.name, f"{text}: `{COMMANDS[kind]}` unpacks it all the same")
                     plain.write(piece)
             except FormatError:
                 if not written or written > room:

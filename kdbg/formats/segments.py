@@ -1,7 +1,7 @@
 """Physical memory in pieces: which range of it lies where in the file.
 
-Pieces may overlap, be unaligned in the file, and stand for more than the file holds of them: what lies behind was
-excluded on purpose.
+Pieces may overlap, be unaligned in memory and in the file, and stand for more than the file holds of them: what lies
+behind was excluded. Where memory begins or ends within a page, the rest of the page is 0.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kdbg.formats.image import NOT_IN_DUMP, PAGE, PageMap
+from kdbg.formats.source import Source
 
 EXCLUDED = "excluded from the dump on purpose"
 CUT_OFF = "cut off: the file ends before that page"
@@ -30,59 +31,80 @@ class Piece:
 
 
 class SegmentMap:
-    """The pieces of a dump, found by physical address."""
+    """The pieces of a dump, found by page frame."""
 
     def __init__(self, pieces: Iterable[Piece], file_size: int) -> None:
         self.pieces = sorted((piece for piece in pieces if piece.size), key=lambda piece: piece.address)
         self._file_size = file_size
-        self._starts = [piece.address for piece in self.pieces]
-        self._longest = max((piece.size for piece in self.pieces), default=0)
+        self._firsts: list[int] = []
+        self._runs: list[tuple[int, int]] = []
+        """(end frame, offset of frame 0) of runs of whole pages, disjoint, by their first frames."""
+        edges: dict[int, list[Piece]] = {}
+        reached = 0
+        for piece in self.pieces:
+            end = piece.address + self._held(piece)
+            first, last = -(-piece.address // PAGE), end // PAGE
+            for frame in {piece.address // PAGE, last}:
+                if not first <= frame < last and frame * PAGE < end:
+                    edges.setdefault(frame, []).append(piece)
+            first = max(first, reached)
+            if first < last:
+                self._firsts.append(first)
+                self._runs.append((last, piece.offset - piece.address))
+                reached = last
+        self._edges = {frame: found for frame, found in edges.items() if self._place(frame) is None}
 
-    def _covering(self, address: int) -> list[Piece]:
-        """Pieces that stand for a physical address, those that begin nearest before it first."""
-        found = []
-        at = bisect_right(self._starts, address)
-        while at and self._starts[at - 1] + self._longest > address:
-            at -= 1
-            if address < self.pieces[at].address + self.pieces[at].size:
-                found.append(self.pieces[at])
-        return found
+    def _held(self, piece: Piece) -> int:
+        return max(0, min(piece.held, piece.size, self._file_size - piece.offset))
 
-    def place(self, address: int) -> int | None:
-        """Offset in the file of the whole page at a physical address, or None."""
-        for piece in self._covering(address):
-            offset = address - piece.address
-            if offset + PAGE <= piece.held and piece.offset + offset + PAGE <= self._file_size:
-                return piece.offset + offset
-        return None
+    def _place(self, frame: int) -> int | None:
+        """Offset in the file of a page that is whole in it, or None."""
+        at = bisect_right(self._firsts, frame) - 1
+        if at < 0 or frame >= self._runs[at][0]:
+            return None
+        return frame * PAGE + self._runs[at][1]
 
-    def why_missing(self, address: int) -> str:
-        """Why `place` has nothing."""
-        covering = self._covering(address)
+    def page(self, source: Source, frame: int) -> memoryview | None:
+        """The page with that frame number, or None."""
+        place = self._place(frame)
+        if place is not None:
+            return source.read(place, PAGE, "page")
+        return self._joined(source, frame) if frame in self._edges else None
+
+    def _joined(self, source: Source, frame: int) -> memoryview:
+        """A page of which pieces hold parts."""
+        page, start = bytearray(PAGE), frame * PAGE
+        for piece in self._edges[frame]:
+            first = max(start, piece.address)
+            end = min(start + PAGE, piece.address + self._held(piece))
+            if first < end:
+                page[first - start : end - start] = source.read(piece.offset + first - piece.address, end - first)
+        return memoryview(bytes(page))
+
+    def why_missing(self, frame: int) -> str:
+        """Why `page` has nothing."""
+        address = frame * PAGE
+        covering = [piece for piece in self.pieces if piece.address <= address < piece.address + piece.size]
         if not covering:
             return NOT_IN_DUMP
-        return CUT_OFF if any(address - piece.address + PAGE <= piece.held for piece in covering) else EXCLUDED
+        return CUT_OFF if any(address < piece.address + piece.held for piece in covering) else EXCLUDED
 
     def pages(self) -> PageMap:
-        """The frames of which whole pages lie in the file."""
+        """The frames whose bytes lie in the file."""
         import numpy as np
 
-        parts = []
-        for piece in self.pieces:
-            held = min(piece.held, max(0, self._file_size - piece.offset))
-            first, end = -(-piece.address // PAGE), (piece.address + held) // PAGE
-            if end > first:
-                parts.append(np.arange(first, end, dtype=np.uint64))
-        return PageMap(np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.uint64))
+        runs = zip(self._firsts, self._runs, strict=True)
+        parts = [np.arange(first, run[0], dtype=np.uint64) for first, run in runs]
+        return PageMap(np.unique(np.concatenate([*parts, np.array(sorted(self._edges), np.uint64)])))
 
     def told(self) -> int:
         """Pages of memory that the pieces stand for, each counted once."""
         total = reached = 0
         for piece in self.pieces:
-            end = piece.address + piece.size
-            total += max(0, end - max(piece.address, reached))
+            first, end = piece.address // PAGE, -(-(piece.address + piece.size) // PAGE)
+            total += max(0, end - max(first, reached))
             reached = max(reached, end)
-        return total // PAGE
+        return total
 
     def missing(self, pages: int) -> dict[str, int]:
         """Why -> how many pages, of those that the file does not hold."""
@@ -95,10 +117,10 @@ class SegmentMap:
         return {why: number for why, number in (("excluded", excluded), ("cut off", count - excluded)) if number}
 
     def damage(self) -> list[str]:
-        """A sentence for each piece that the file does not hold as it should."""
-        return [
-            f"cut off: memory from {piece.address:#x} of {piece.held} bytes at offset {piece.offset:#x},"
-            f" the file has {self._file_size}"
-            for piece in self.pieces
-            if piece.offset + piece.held > self._file_size
-        ]
+        """A sentence that tells which pieces the file does not hold as it should."""
+        cut = [piece for piece in self.pieces if piece.offset + piece.held > self._file_size]
+        if not cut:
+            return []
+        more = f" and {len(cut) - 1} more" if len(cut) > 1 else ""
+        first = f"memory from {cut[0].address:#x}{more}, of {cut[0].held} bytes at offset {cut[0].offset:#x}"
+        return [f"cut off: {first}; the file has {self._file_size}"]
