@@ -31,6 +31,7 @@ class RankedBitmap:
         counts = _counts(bits)
         self._before = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]).data
         self._base = self._rank(self.first)
+        self._last = (-2, 0)  # frame and position that were asked for last
         self.count = self._rank(self.end) - self._base
         """Bits that are set."""
 
@@ -42,9 +43,15 @@ class RankedBitmap:
         at = frame >> 3
         if not self.first <= frame < self.end or not self._bits[at] >> (frame & 7) & 1:
             return None
-        group = at // GROUP
-        inside = int.from_bytes(self._bits[group * GROUP : at + 1], "little") & (1 << frame - group * 8 * GROUP) - 1
-        return self._before[group] + inside.bit_count() - self._base
+        last_frame, found = self._last
+        if frame == last_frame + 1:  # in order: one after the other
+            found += 1
+        else:
+            group = at // GROUP
+            inside = int.from_bytes(self._bits[group * GROUP : at + 1], "little") & (1 << (frame & 8 * GROUP - 1)) - 1
+            found = self._before[group] + inside.bit_count() - self._base
+        self._last = frame, found
+        return found
 
     def _rank(self, frame: int) -> int:
         group = frame // (8 * GROUP)

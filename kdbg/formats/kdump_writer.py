@@ -12,7 +12,7 @@ from kdbg.errors import FormatError
 from kdbg.formats.compression import zstd_module
 from kdbg.formats.elf import EM_386, EM_AARCH64
 from kdbg.formats.image import PAGE, Image
-from kdbg.formats.kdump import FLAGS, SIGNATURE, TIME_AT
+from kdbg.formats.kdump import FLAGS, SIGNATURE, TIME_AT, UTS, Kdump
 from kdbg.formats.linux_notes_writer import machine_of, notes_of, vmcoreinfo_text
 from kdbg.formats.writing import Frames, growing, held_frames, page_bytes
 
@@ -59,11 +59,7 @@ def _compressor(name: str) -> Compress:
 
 
 def _header(image: Image, flag: int, sub_blocks: int, bitmap_blocks: int, most: int) -> bytes:
-    names = {
-        "release": image.vmcoreinfo.get("OSRELEASE", ""),
-        "machine": MACHINE_NAMES.get(machine_of(image), "x86_64"),
-    }
-    fields = [names.get(key, "") for key in ("sysname", "nodename", "release", "version", "machine", "domain")]
+    fields = _names(image)
     crashed = image.vmcoreinfo.get("CRASHTIME", "")
     data = bytearray(HEADER_SIZE)
     data[:8] = SIGNATURE
@@ -76,6 +72,17 @@ def _header(image: Image, flag: int, sub_blocks: int, bitmap_blocks: int, most: 
         len(image.contexts),
     )  # fmt: skip
     return bytes(data)
+
+
+def _names(image: Image) -> list[str]:
+    """The six names of the kernel's utsname; none of the first five empty, which readers take for a damaged header."""
+    if isinstance(image, Kdump):
+        known = image.names
+    else:
+        known = {"sysname": "Linux" if image.vmcoreinfo else "", "nodename": image.describe().host or ""}
+        known["release"] = image.vmcoreinfo.get("OSRELEASE", "")
+    known = {**known, "machine": MACHINE_NAMES.get(machine_of(image), "x86_64")}
+    return [known.get(name) or ("" if name == "domainname" else "unknown") for name in UTS]
 
 
 def _sub_header(image: Image, notes_at: int, notes: int, text: int, most: int) -> bytes:
