@@ -78,7 +78,7 @@ def prstatus(data: bytes, machine: int) -> dict[str, int]:
     at, form, names = PRSTATUS[machine]
     width = 4 if machine == EM_386 else 8
     count = min(len(names), max(0, len(data) - at) // width)
-    registers = dict(zip(names, struct.unpack_from(form % count, data, at), strict=False))
+    registers = dict(zip(names, struct.unpack_from(form % count, data, at) if count else (), strict=False))
     if machine == EM_AARCH64 and "x30" in registers:
         registers["lr"] = registers["x30"]
     if len(data) >= PID_AT[machine] + 4:

@@ -42,17 +42,26 @@ class SegmentMap:
         edges: dict[int, list[Piece]] = {}
         reached = 0
         for piece in self.pieces:
-            end = piece.address + self._held(piece)
-            first, last = -(-piece.address // PAGE), end // PAGE
-            for frame in {piece.address // PAGE, last}:
-                if not first <= frame < last and frame * PAGE < end:
+            first, last = -(-piece.address // PAGE), (piece.address + self._held(piece)) // PAGE
+            end = piece.address + min(piece.held, piece.size)
+            for frame in {piece.address // PAGE, end // PAGE}:
+                if (frame * PAGE < piece.address or frame * PAGE + PAGE > end) and frame * PAGE < end:
                     edges.setdefault(frame, []).append(piece)
             first = max(first, reached)
             if first < last:
                 self._firsts.append(first)
                 self._runs.append((last, piece.offset - piece.address))
                 reached = last
-        self._edges = {frame: found for frame, found in edges.items() if self._place(frame) is None}
+        self._edges = {
+            frame: found
+            for frame, found in edges.items()
+            if self._place(frame) is None and all(self._holds(piece, frame) for piece in found)
+        }
+
+    def _holds(self, piece: Piece, frame: int) -> bool:
+        """Whether the file holds what the piece has of a page."""
+        end = min(piece.address + min(piece.held, piece.size), frame * PAGE + PAGE)
+        return piece.offset + end - piece.address <= self._file_size
 
     def _held(self, piece: Piece) -> int:
         return max(0, min(piece.held, piece.size, self._file_size - piece.offset))

@@ -212,7 +212,8 @@ def frames_and_places() -> st.SearchStrategy[list[int]]:
 @settings(max_examples=40, deadline=None)
 @given(frames_and_places(), st.sampled_from(FORMS), st.integers(1, 4), st.integers(1, 7), st.data())
 def test_any_dump_is_read_back(
-    tmp_path_factory: pytest.TempPathFactory, frames: list[int], form: str, streams: int, range_pages: int, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, frames: list[int], form: str, streams: int, range_pages: int,
+    data: st.DataObject,
 ) -> None:  # fmt: skip
     held = {frame: page(frame) if number % 3 else bytes(4096) for number, frame in enumerate(frames)}
     rows = data.draw(st.lists(st.tuples(st.sampled_from([KAS, OTHER]), st.integers(0, (1 << 52) - 1)), unique=True))
