@@ -1,7 +1,7 @@
 """The matrix: what every dcmd and walker answers on small dumps, failing ones included.
 
-`python -m tests.golden.record` (`make goldens`) writes it anew; a person reads the difference before it is committed. Of each
-answer the first lines are kept, and how many more there are.
+`python -m tests.golden.record` (`make goldens`) writes it anew; a person reads the difference before it is committed.
+Of each answer the first lines are kept, and how many more there are.
 """
 
 from __future__ import annotations
@@ -21,23 +21,20 @@ from samples.unpack import unpack
 HERE = Path(__file__).parent / "matrix"
 DUMPS = ("domu-panic.elf", "domu32.elf", "hvm.elf", "xen-tiny.core", "xen-tiny-pvh32.core")
 LINES = 6
-LEFT_OUT = frozenset(
-    {"$<", "$<<", "$>", "cat", "dmods", "log", "set", "load", "help", "$Q", "$q", "$%", "quit", "!", "which"}
-)
+LEFT_OUT = frozenset("$< $<< $> cat dmods log set load help $Q $q $% quit ! which".split())
 """What depends on this machine, or ends the session."""
 
 
 def commands(target: kdbg.dump.Dump) -> Iterator[str]:
     """Each dcmd alone and with the address of a thread; each walker likewise."""
     somewhere = f"{_address(target):x}"
-    for attribute, form in (("DCMDS", "{}"), ("WALKERS", "::walk {}")):
-        names = sorted({name for table in tables(target, attribute) for some in table.values() for name in some})
-        for name in names:
-            if name in LEFT_OUT:
-                continue
-            typed = (
-                name if form == "{}" and not name[0].isalnum() else form.format(name if form != "{}" else f"::{name}")
-            )
+    for attribute in ("DCMDS", "WALKERS"):
+        names = {name for table in tables(target, attribute) for some in table.values() for name in some}
+        for name in sorted(names - LEFT_OUT):
+            if attribute == "WALKERS":
+                typed = f"::walk {name}"
+            else:
+                typed = f"::{name}" if name[0].isalnum() else name
             yield typed
             yield f"{somewhere}{typed}"
 
