@@ -6,6 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from kdbg.lang.errors import OutputLost
+
 if TYPE_CHECKING:
     from kdbg.repl.arguments import Arguments
 
@@ -19,12 +21,16 @@ MODES = ("info", "slim", "convert")
 def main(words: list[str] | None = None) -> int:
     """Run kdbg; the exit status."""
     words = sys.argv[1:] if words is None else words
+    _fill_standard_streams()
     try:
         if words and words[0] in MODES:
             from kdbg.repl.tools import run
 
             return run(words[0], words[1:])
         return _session(words)
+    except OutputLost as error:
+        _say(str(error))
+        return FAILED
     except BrokenPipeError:
         # Nobody reads any more: that is no error, and the interpreter is not to try again when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -34,6 +40,14 @@ def main(words: list[str] | None = None) -> int:
     except Exception as error:
         _say(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}")
         return FAILED
+
+
+def _fill_standard_streams() -> None:
+    """Open the null device for each closed standard stream, lest the next file (the dump) take its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
 
 
 def _say(text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import FormatError
@@ -23,6 +24,8 @@ class Source:
         self.cut_off = False
         """Whether the file that it was made from ended too early (compressed and flattened ones)."""
         try:
+            if stat.S_ISFIFO(os.stat(self.name).st_mode):
+                raise FormatError(self.name, "cannot be read: a pipe, which has no middle to go to")
             with open(self.name, "rb") as file:
                 self.size = os.fstat(file.fileno()).st_size
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.size else None

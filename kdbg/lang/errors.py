@@ -33,5 +33,12 @@ class PipeBroken(Exception):
     """What a command wrote into a pipe is not one expression a line (said already): nothing behind the pipe runs."""
 
 
+class OutputLost(BrokenPipeError):
+    """Standard output takes no more, for another reason than that nobody reads it: the disk is full."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"failed to write to standard output: {reason}")
+
+
 class Quit(Exception):
     """The person wants to leave the debugger."""

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Protocol
 
+from kdbg.lang.errors import OutputLost
+
 BUFFER = 1024
 """Characters after which an unfinished line is written all the same, and its columns counted from 0 again."""
 
@@ -50,14 +52,23 @@ class FileSink:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits. Raises `BrokenPipeError` where nobody reads."""
+        """Write what waits. Raises `BrokenPipeError` where nobody reads, `OutputLost` where it cannot be written.
+
+        Messages that cannot be written are lost: there is nowhere to say so.
+        """
         if not self._waiting:
             return
         data = "".join(self._waiting).encode("latin-1", "replace")
         self._waiting.clear()
         self._size = 0
-        while data:
-            data = data[os.write(self._descriptor, data) :]
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if self._before is None:
+                raise OutputLost(error.strerror or str(error)) from None
 
 
 class ListSink:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 
 from kdbg.lang.settings import Settings
@@ -133,7 +134,7 @@ class _Parser:
     def _argument(self, letter: str, value: str) -> None:
         made = self.made
         if letter == "e":
-            made.texts.append(value)
+            made.texts.append(os.fsencode(value).decode("latin-1"))  # as of a file: a character is a byte
         elif letter == "o":
             self._set(value, True)
         elif letter == "p":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import Literal
 
 from kdbg.errors import Error, FormatError
@@ -108,6 +109,8 @@ def _numbered(files: list[str]) -> list[str]:
 
 def _head(name: str, verb: str) -> bytes:
     try:
+        if stat.S_ISFIFO(os.stat(name).st_mode):
+            raise OpenError(f"failed to {verb} {name}: a pipe, which has no middle to go to")
         with open(name, "rb") as stream:
             return stream.read(HEAD)
     except OSError as error:

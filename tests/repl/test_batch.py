@@ -144,3 +144,41 @@ def test_records_go_into_the_shell_too(folder):
     first, second = done.stdout.splitlines()
     assert first.startswith('{"ADDRESS": "0X10"')
     assert json.loads(second)["address"] == "0x20"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_stay_closed_and_are_no_error(folder, closed):
+    """The file that is opened next must not become the stream that messages go to."""
+    command = f"{sys.executable} -m kdbg.cli -w -e ::nosuch -e '0/v 7f' -e '! echo a > child' bytes {closed}"
+    done = subprocess.run(
+        command, shell=True, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT), "SHELL": "/bin/sh"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "internal error" not in done.stderr
+    assert (folder / "bytes").read_bytes() == b"\x7f" + bytes(range(1, 64))
+    assert (folder / "child").read_text() == "a\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+def test_a_full_disk_is_told(folder):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "kdbg.cli", "-e", "0/B", "bytes"], cwd=folder, stdout=full, stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "kdbg: failed to write to standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("words", [["pipe"], ["-f", "pipe"], ["bytes", "pipe"], ["info", "pipe"]])
+def test_a_pipe_is_refused(folder, words):
+    """Opening one would wait for somebody to write into it."""
+    os.mkfifo(folder / "pipe")
+    done = kdbg(folder, *words)
+    assert done.returncode == 1
+    assert "a pipe, which has no middle to go to" in done.stdout
+
+
+def test_an_argument_is_bytes_as_typed_text_is(folder):
+    done = kdbg(folder, "-e", "::echo \u20ac", "bytes")
+    assert done.stdout == kdbg(folder, "bytes", typed="::echo \u20ac\n").stdout == "\u20ac \n"
