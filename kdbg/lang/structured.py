@@ -39,7 +39,8 @@ class Structured:
         self._sink = sink
         self._count = 0
         self._columns: list[str] | None = None
-        self._partial = ""
+        self._partial: list[str] = []
+        """Pieces of a line that has not ended."""
 
     def redirect(self, sink: Sink) -> Sink:
         """Write elsewhere from here on; where it went so far."""
@@ -63,10 +64,12 @@ class Structured:
 
     def emit(self, text: str) -> None:
         """Take text: each line becomes a record."""
-        self._partial += text
-        *lines, self._partial = self._partial.split("\n")
+        *lines, rest = text.split("\n")
         for line in lines:
-            self._write({"text": line})
+            self._write({"text": "".join(self._partial) + line})
+            self._partial.clear()
+        if rest:
+            self._partial.append(rest)
 
     def end(self) -> None:
         """A command has ended."""
