@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import ModuleType
@@ -38,18 +39,63 @@ LANGUAGE: Table = {
     "kdbg.dcmds.enums": ("enum",),
     "kdbg.dcmds.lists": ("list", "array"),
     "kdbg.dcmds.session": (
-        "quit", "$q", "$Q", "$%", "vars", "$v", ">", "typeset", "unset", "$d", "$s", "$w", "$P",
+        "quit",
+        "$q",
+        "$Q",
+        "$%",
+        "vars",
+        "$v",
+        ">",
+        "typeset",
+        "unset",
+        "$d",
+        "$s",
+        "$w",
+        "$P",
     ),
     "kdbg.dcmds.settings": ("set", "$W"),
     "kdbg.dcmds.macros": ("$<", "$<<", "$M"),
     "kdbg.dcmds.files": ("cat", "log", "$>"),
     "kdbg.dcmds.help": (
-        "help", "dcmds", "walkers", "dmods", "which", "whence", "formats", "version", "load", "unload",
+        "help",
+        "dcmds",
+        "walkers",
+        "dmods",
+        "which",
+        "whence",
+        "formats",
+        "version",
+        "load",
+        "unload",
     ),
     "kdbg.dcmds.adb": ("$a", "obey", "$D", "dem", "term", "showrev", "xdata", "linkerset"),
     "kdbg.dcmds.running": (
-        "bp", "wp", "sigbp", ":t", "sysbp", "fltbp", ":b", ":a", ":p", ":w", "evset", "events", "$b", "delete", ":d",
-        ":z", "run", ":r", "cont", ":c", "step", ":s", ":S", "next", ":e", ":u",
+        "bp",
+        "wp",
+        "sigbp",
+        ":t",
+        "sysbp",
+        "fltbp",
+        ":b",
+        ":a",
+        ":p",
+        ":w",
+        "evset",
+        "events",
+        "$b",
+        "delete",
+        ":d",
+        ":z",
+        "run",
+        ":r",
+        "cont",
+        ":c",
+        "step",
+        ":s",
+        ":S",
+        "next",
+        ":e",
+        ":u",
     ),
 }
 """Dcmds of the language itself, for every target."""
@@ -68,8 +114,24 @@ MACHINE: Table = {
 FILES: Table = {
     "kdbg.dcmds.targets": ("status", "$?", "mappings", "$m", "objects", "whatis", "regs", "$r", "fpregs", "$x", "vtop"),
     "kdbg.dcmds.unsupported": (
-        "stack", "$c", "$C", "stackregs", "$l", "$i", "$y", "$X", "$Y", ":A", ":i", ":k", ":R", "attach", "kill",
-        "release", "context", "$p",
+        "stack",
+        "$c",
+        "$C",
+        "stackregs",
+        "$l",
+        "$i",
+        "$y",
+        "$X",
+        "$Y",
+        ":A",
+        ":i",
+        ":k",
+        ":R",
+        "attach",
+        "kill",
+        "release",
+        "context",
+        "$p",
     ),
 }
 """Dcmds for what is no dump; for dumps, too, where nothing else has the name."""
@@ -217,8 +279,16 @@ def load_file(name: str) -> ModuleType | None:
     if spec is None or spec.loader is None:
         return None
     module = module_from_spec(spec)
+    # Dataclasses look their module up by name while it runs; no import is to find it afterwards.
+    hidden = sys.modules.get(path.stem)
+    sys.modules[path.stem] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
         raise CommandError(f"{name}: {type(error).__name__}: {error}") from None
+    finally:
+        if hidden is None:
+            del sys.modules[path.stem]
+        else:
+            sys.modules[path.stem] = hidden
     return module
