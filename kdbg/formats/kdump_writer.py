@@ -6,6 +6,7 @@ import struct
 import zlib
 from array import array
 from collections.abc import Callable
+from itertools import groupby
 from typing import BinaryIO
 
 from kdbg.errors import FormatError
@@ -19,6 +20,8 @@ from kdbg.formats.writing import Frames, growing, held_frames, page_bytes
 HEADER_VERSION = 6
 HEADER_SIZE = 464
 SUB_HEADER_SIZE = 104
+MOST_BITMAP_BLOCKS = (1 << 31) - 1
+"""Of one bitmap: both are counted in 32 bits."""
 MACHINE_NAMES = {EM_386: "i686", EM_AARCH64: "aarch64"}
 _BITS = {name: bit for bit, name in FLAGS.items()}
 Compress = Callable[[bytes], bytes]
@@ -38,13 +41,16 @@ def write(image: Image, path: str, frames: Frames | None = None, compression: st
     notes_at = PAGE + SUB_HEADER_SIZE
     sub_blocks = -(-(SUB_HEADER_SIZE + len(notes) + len(text)) // PAGE)
     bitmap_blocks = -(-most // (8 * PAGE))
+    if bitmap_blocks > MOST_BITMAP_BLOCKS:
+        raise FormatError(path, f"page {held[-1]:#x} lies beyond what this format can count")
     with growing(path) as file:
         file.write(_header(image, flag, sub_blocks, 2 * bitmap_blocks, most).ljust(PAGE, b"\0"))
         file.write(_sub_header(image, notes_at, len(notes), len(text), most))
         file.write(notes + text)
-        file.seek((1 + sub_blocks) * PAGE)
-        bitmap = _bitmap(held, bitmap_blocks * PAGE)
-        file.write(bitmap * 2)
+        bitmap_at = (1 + sub_blocks) * PAGE
+        for number in range(2):
+            _write_bitmap(file, held, bitmap_at + number * bitmap_blocks * PAGE)
+        file.seek(bitmap_at + 2 * bitmap_blocks * PAGE)
         _pages(file, image, held, compress, flag)
     return len(held)
 
@@ -79,7 +85,7 @@ def _names(image: Image) -> list[str]:
     if isinstance(image, Kdump):
         known = image.names
     else:
-        known = {"sysname": "Linux" if image.vmcoreinfo else "", "nodename": image.describe().host or ""}
+        known = {"sysname": "Linux" if image.vmcoreinfo else ""}
         known["release"] = image.vmcoreinfo.get("OSRELEASE", "")
     known = {**known, "machine": MACHINE_NAMES.get(machine_of(image), "x86_64")}
     return [known.get(name) or ("" if name == "domainname" else "unknown") for name in UTS]
@@ -106,11 +112,14 @@ def _sub_header(image: Image, notes_at: int, notes: int, text: int, most: int) -
     )
 
 
-def _bitmap(held: list[int], size: int) -> bytes:
-    bitmap = bytearray(size)
-    for frame in held:
-        bitmap[frame >> 3] |= 1 << (frame & 7)
-    return bytes(bitmap)
+def _write_bitmap(file: BinaryIO, held: list[int], at: int) -> None:
+    """A bit for each frame; blocks without any are holes of the file."""
+    for block, frames in groupby(held, lambda frame: frame // (8 * PAGE)):
+        bits = bytearray(PAGE)
+        for frame in frames:
+            bits[frame >> 3 & PAGE - 1] |= 1 << (frame & 7)
+        file.seek(at + block * PAGE)
+        file.write(bits)
 
 
 def _pages(file: BinaryIO, image: Image, held: list[int], compress: Compress, flag: int) -> None:
