@@ -67,9 +67,15 @@ class Source:
         except ConstructError as error:
             raise FormatError(self.name, f"{what}: {error}", offset) from None
 
+    def __getattr__(self, name: str) -> Any:
+        """What is no attribute any more: the bytes of a closed file. Raises `FormatError`."""
+        if name == "view":
+            raise FormatError(self.name, "is closed")
+        raise AttributeError(name)
+
     def close(self) -> None:
-        """Unmap; views that are still held keep the map alive."""
-        self.view.release()
+        """Unmap, for a second time too; views that are still held keep the map alive, and stay good."""
+        self.__dict__.pop("view", None)
         if self._map is not None:
             try:
                 self._map.close()

@@ -7,6 +7,7 @@ Dot, variables, radix and options live here and nowhere else. `Session.execute` 
 from __future__ import annotations
 
 import os
+from _thread import RLock
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -82,6 +83,8 @@ class Session:
         self.loaded: dict[str, Dcmd] = {}
         """Dcmds that ``::load`` added, by name."""
         self.loaded_walkers: dict[str, Walker] = {}
+        self._turn = RLock()
+        """Held while records are made: a session does one thing at a time."""
         self.log: Log | None = None
         self.structured: Structured | None = None
         """Where records go when they are not shown as text."""
@@ -326,14 +329,24 @@ class Session:
         return self.run(StringSource(text, name))
 
     def records(self, text: str) -> list[Any]:
-        """Run a pipeline; the records of its last command, or its lines as `Text`. Raises `CommandError`."""
+        """Run a pipeline; the records of its last command, or its lines as `Text`. Raises `CommandError`.
+
+        ``::quit`` ends the text, and nothing else. Threads that call this at once get their turns.
+        """
+        with self._turn:
+            return self._records(text)
+
+    def _records(self, text: str) -> list[Any]:
         collected = RecordPresenter()
         said = ListSink()
         outer = self.presenter, self.error_output, self.status
         self.presenter, self.error_output, self.status = collected, Output(said), OK
         try:
             with self.captured() as written:
-                completed = self.execute(text)
+                try:
+                    completed = self.execute(text)
+                except Quit:
+                    completed = True
             failed = not completed or self.status != OK
         finally:
             self.presenter, self.error_output, self.status = outer
