@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.formats.image import Image, PageMap
-from kdbg.records import Cpu, Frame, Info, LogEntry, Module, Process, Thread, Translation
 from kdbg.target import FileMapping, Space, Target
 from kdbg.vm.space import AddressSpace, Partial
 from kdbg.vm.vcpu import CR0_PAGING, guest_bits, linux_space, space_of
 
 if TYPE_CHECKING:
     from kdbg.kernels.kernel import Kernel
+    from kdbg.records import Cpu, Frame, Info, LogEntry, Module, Process, Thread, Translation
     from kdbg.symbols.model import Type
     from kdbg.symbols.space import Container
     from kdbg.symbols.table import Symbol
@@ -287,6 +287,8 @@ class Dump(Target):
         """The CPUs with the registers of their contexts; numbered by the kernel, or by their place in the dump."""
         if self.kernel is not None:
             return list(self.kernel.cpus())
+        from kdbg.records import Cpu
+
         return [Cpu(at, registers) for at, registers in enumerate(self.image.contexts)]
 
     def threads(self) -> Iterator[Thread]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from kdbg.errors import FormatError
 from kdbg.formats.elf import ET_CORE, MAGIC, MOST_NOTES, Elf, Note
@@ -20,7 +21,9 @@ from kdbg.formats.linux_image import ARCHITECTURES, LinuxImage
 from kdbg.formats.linux_notes import read_notes
 from kdbg.formats.segments import Piece, SegmentMap
 from kdbg.formats.source import Source
-from kdbg.records import Info
+
+if TYPE_CHECKING:
+    from kdbg.records import Info
 
 PT_LOAD, PT_NOTE = 1, 4
 
@@ -72,6 +75,8 @@ class ElfCore(LinuxImage):
 
     def describe(self) -> Info:
         """What the dump is."""
+        from kdbg.records import Info
+
         missing = self.segments.missing(len(self.pages))
         crashed = self.vmcoreinfo.get("CRASHTIME", "")
         return Info(

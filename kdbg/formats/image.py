@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kdbg.errors import FormatError, Missing
-from kdbg.records import Info
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from kdbg.formats.source import Source
+    from kdbg.records import Info
 
 PAGE = 4096
 """Bytes of a page; larger ones are runs of these."""

@@ -15,11 +15,12 @@ from kdbg.formats import xen_context
 from kdbg.formats.frames import Ascending, Column, FrameColumn
 from kdbg.formats.image import NOT_IN_DUMP, PAGE, Image, PageMap
 from kdbg.formats.source import Source
-from kdbg.records import Info
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from kdbg.records import Info
 
 PV_MAGIC, HVM_MAGIC = 0xF00FEBED, 0xF00FEBEE
 """XC_CORE_MAGIC, XC_CORE_MAGIC_HVM (xenctrl.h)."""
@@ -207,6 +208,8 @@ class XenImage(Image):
 
     def describe(self) -> Info:
         """What the dump is."""
+        from kdbg.records import Info
+
         pages = self.pages
         told = self.tables.page_count
         invalid = self._invalid_entries()

@@ -6,6 +6,7 @@ Both read the same table of levels (`kdbg.vm.modes`), and a test holds them agai
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from kdbg.errors import Missing, ReadError, Unmapped
 from kdbg.formats.image import PAGE, Image
-from kdbg.records import Translation
 from kdbg.vm.modes import PRESENT, Level, PagingMode
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from kdbg.records import Translation
     from kdbg.vm.arrays import ArrayTranslation
     from kdbg.vm.regions import Regions
 
@@ -178,7 +179,7 @@ class AddressSpace:
         page_address, entry, level = self._leaf(address)
         frame, image = page_address >> 12, self.image
         pfn, missing = image.locate(frame)
-        return Translation(
+        return _translation()(
             address,
             None if pfn is None else pfn << 12 | address & 0xFFF,
             pfn,
@@ -262,3 +263,11 @@ class AddressSpace:
         from kdbg.vm.arrays import runs
 
         return runs(self, start, end)
+
+
+@functools.cache
+def _translation() -> type[Translation]:
+    """The record; declaring all records takes longer than opening a dump, and few commands translate."""
+    from kdbg.records import Translation
+
+    return Translation
