@@ -16,6 +16,7 @@ test-all: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.dumps
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

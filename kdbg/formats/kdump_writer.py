@@ -85,7 +85,7 @@ def _names(image: Image) -> list[str]:
     if isinstance(image, Kdump):
         known = image.names
     else:
-        known = {"sysname": "Linux" if image.vmcoreinfo else ""}
+        known = {"sysname": "Linux" if image.vmcoreinfo else "", "nodename": image.describe().host or ""}
         known["release"] = image.vmcoreinfo.get("OSRELEASE", "")
     known = {**known, "machine": MACHINE_NAMES.get(machine_of(image), "x86_64")}
     return [known.get(name) or ("" if name == "domainname" else "unknown") for name in UTS]
