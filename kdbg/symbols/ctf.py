@@ -426,7 +426,7 @@ class CtfContainer:
         """
         layout, unpack, body = self._layout, self._head.unpack_from, self._body
         base, child, mask, shift = self._base, self.is_child, layout.child - 1, layout.kind_shift
-        texts, pointers = self._all_strings(), self._pointers
+        texts, pointers, anonymous = self._all_strings(), self._pointers, dict[int, int]()
         places = iter(enumerate(self._offsets))
         next(places)
         for index, offset in places:
@@ -434,12 +434,14 @@ class CtfContainer:
             number = info >> shift
             if number == 3 and (size >= layout.child) == child:
                 pointers[size & mask] = index
-            if not reference or number in (0, 4):  # neither arrays nor unknown types have names
+            if number in (0, 4):  # neither arrays nor unknown types have names
                 continue
-            name = texts.get(reference)
+            name = texts.get(reference) if reference else ""
             if name is None:
                 name = self._string(reference)
             if not name:
+                if number == 10:
+                    anonymous[index] = size
                 continue
             if number > 2 and number != 9:
                 names[_PREFIXES[number] + name] = base | index
@@ -447,7 +449,7 @@ class CtfContainer:
                 names.setdefault((_PREFIXES.get(size) or "struct ") + name, base | index)
             elif (known := names.get(name)) is None or self._empty(known):
                 names[name] = base | index
-        self._index_anonymous()
+        self._index_anonymous(anonymous)
 
     def _all_strings(self) -> dict[int, str]:
         """All strings of the container's own table, by their place."""
@@ -461,14 +463,12 @@ class CtfContainer:
         encoding = self.type_by_id(type_id).encoding
         return encoding is not None and encoding.bits == 0
 
-    def _index_anonymous(self) -> None:
-        """A pointer to a typedef without a name counts as one to what that stands for."""
-        mask = self._layout.child - 1
-        for index, pointer in sorted(self._pointers.items()):
-            if 0 < index < len(self._offsets):
-                reference, kind, _, _, size, _ = self._record(index)
-                if kind is _K.TYPEDEF and not self._string(reference):
-                    self._pointers[size & mask] = pointer
+    def _index_anonymous(self, typedefs: dict[int, int]) -> None:
+        """A pointer to a nameless typedef (number -> what it stands for) counts as one to what that stands for."""
+        mask, pointers = self._layout.child - 1, dict(self._pointers)
+        for index, of in sorted(typedefs.items()):
+            if index in pointers:
+                self._pointers[of & mask] = pointers[index]
 
     # objects and functions
 
