@@ -21,7 +21,7 @@ from kdbg.dcmds.registry import (
     text,
 )
 from kdbg.errors import Error, ReadError
-from kdbg.kernels.solaris.layouts import Layout
+from kdbg.symbols.layouts import Layout
 
 if TYPE_CHECKING:
     from kdbg.kernels.solaris.kernel import Solaris

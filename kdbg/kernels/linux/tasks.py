@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import Error, ReadError, SymbolNotFound
 from kdbg.kernels.linux.lists import nodes, offset_of
-from kdbg.kernels.solaris.layouts import Layout
 from kdbg.records import Process, Thread
+from kdbg.symbols.layouts import Layout
 
 if TYPE_CHECKING:
     from kdbg.kernels.linux.kernel import Linux

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kdbg.errors import Error, ReadError
-from kdbg.kernels.solaris.layouts import Layout
 from kdbg.kernels.solaris.lists import StoppedError, chain, list_elements
+from kdbg.symbols.layouts import Layout
 
 if TYPE_CHECKING:
     from kdbg.kernels.solaris.kernel import Solaris

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import Error, ReadError
 from kdbg.kernels.solaris.clock import lbolt
-from kdbg.kernels.solaris.layouts import Layout
 from kdbg.kernels.solaris.registers import panic
 from kdbg.kernels.solaris.threads import FREE, INTERRUPT_THREAD, Threads
 from kdbg.kernels.solaris.walks import BrokenListError, follow
 from kdbg.records import Cpu
+from kdbg.symbols.layouts import Layout
 
 if TYPE_CHECKING:
     from kdbg.kernels.solaris.kernel import Solaris

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from kdbg.errors import ReadError
-from kdbg.kernels.solaris.layouts import Layout
 from kdbg.kernels.solaris.lists import Guard, StoppedError
+from kdbg.symbols.layouts import Layout
 
 if TYPE_CHECKING:
     from kdbg.kernels.solaris.kernel import Solaris

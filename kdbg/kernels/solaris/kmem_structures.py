@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from kdbg.errors import Error, ReadError
 from kdbg.kernels.solaris.kmem_rings import Rings, has_rings
-from kdbg.kernels.solaris.layouts import Layout
 from kdbg.kernels.solaris.lists import Guard, StoppedError, avl_elements, list_elements
+from kdbg.symbols.layouts import Layout
 
 if TYPE_CHECKING:
     from kdbg.kernels.solaris.kernel import Solaris

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from kdbg.errors import Error, ReadError
 from kdbg.kernels.solaris.kmem import kmem
 from kdbg.kernels.solaris.kmem_structures import Bufctl, Warn
-from kdbg.kernels.solaris.layouts import Layout
 from kdbg.kernels.solaris.lists import Guard, StoppedError
 from kdbg.sorting import qsorted
+from kdbg.symbols.layouts import Layout
 
 if TYPE_CHECKING:
     from kdbg.kernels.solaris.kernel import Solaris

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kdbg.errors import Error, ReadError, SymbolNotFound
-from kdbg.kernels.solaris.layouts import Layout
 from kdbg.kernels.solaris.lists import Guard, StoppedError, avl_elements, prefixed
+from kdbg.symbols.layouts import Layout
 from kdbg.target import FileMapping
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import ReadError
-from kdbg.kernels.solaris.layouts import Layout
 from kdbg.kernels.solaris.walks import BrokenListError, follow
 from kdbg.records import LogEntry
+from kdbg.symbols.layouts import Layout
 
 if TYPE_CHECKING:
     from kdbg.kernels.solaris.kernel import Solaris

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kdbg.errors import Error
 from kdbg.kernels.contexts import general_registers
-from kdbg.kernels.solaris.layouts import Layout
+from kdbg.symbols.layouts import Layout
 
 if TYPE_CHECKING:
     from kdbg.kernels.solaris.kernel import Solaris

@@ -13,8 +13,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from kdbg.errors import Error, ReadError
-from kdbg.kernels.solaris.layouts import Layout
 from kdbg.kernels.solaris.lists import Guard, StoppedError
+from kdbg.symbols.layouts import Layout
 
 if TYPE_CHECKING:
     from kdbg.kernels.solaris.kernel import Solaris

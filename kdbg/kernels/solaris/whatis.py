@@ -21,11 +21,11 @@ from kdbg.kernels.solaris import kmem_structures as km
 from kdbg.kernels.solaris.buffers import Buffers
 from kdbg.kernels.solaris.hat import Htable, hats
 from kdbg.kernels.solaris.kmem import kmem
-from kdbg.kernels.solaris.layouts import Layout
 from kdbg.kernels.solaris.lists import StoppedError
 from kdbg.kernels.solaris.memory import Pages, memsegs, seg, segments
 from kdbg.kernels.solaris.ranges import Ranges, Search
 from kdbg.kernels.solaris.vmem import ALLOCATED, FREE, VMC_IDENTIFIER, Segment, vmem
+from kdbg.symbols.layouts import Layout
 
 if TYPE_CHECKING:
     from kdbg.kernels.solaris.kernel import Solaris

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import kdbg
-from kdbg.kernels.solaris.layouts import Layout
+from kdbg.symbols.layouts import Layout
 from samples.solaris import standard
 
 
