@@ -72,6 +72,7 @@ class BtfContainer:
         self._types: dict[int, Type] = {}
         self._known: dict[tuple[str, tuple[int, ...]], int] = {}
         self._name_words: array[int] | None = None
+        self.void: Type = base.void if base is not None else Type(self, 0, Kind.INTEGER, "void", 0, Encoding())
 
     def _fail(self, reason: str) -> FormatError:
         return FormatError(self.name, f"damaged BTF: {reason}")
@@ -198,16 +199,16 @@ class BtfContainer:
         return tuple(found)
 
     def reference(self, type_id: int) -> Type | None:
-        """What a type points to, consists of, returns or stands for; None for void."""
+        """What a type points to, consists of, returns or stands for; void is a type of no size."""
         at, _, info, number = self._record(type_id)
         kind = info >> 24 & 0x1F
         if kind == ARRAY:
             number = self._words[at + 3]
         elif kind == FUNC:
-            return self.type_by_id(number).reference if number else None
+            return self.type_by_id(number).reference if number else self.void
         elif kind in (INT, FLOAT, STRUCT, UNION, ENUM, ENUM64, FWD, DATASEC):
             return None
-        return self.type_by_id(number) if number else None
+        return self.type_by_id(number) if number else self.void
 
     def arguments(self, type_id: int) -> tuple[Type, ...]:
         """Types of a function's arguments."""

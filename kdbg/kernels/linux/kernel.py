@@ -253,16 +253,25 @@ class Linux(Kernel):
         return thread_stack(self, thread)
 
     def process_space(self, process: int) -> AddressSpace:
-        """Raises `CommandError`: processes need types."""
-        raise _not_yet("the address spaces of its processes")
+        """The address space of the process with that pid. Raises `CommandError`, `TypeNotFound` without types."""
+        from kdbg.kernels.linux.tasks import Tasks
+
+        found = self.part(Tasks).by_pid(process)
+        if found is None:
+            raise CommandError(f"no process with id {process}")
+        return self.space_of_process(found)
 
     def space_of_process(self, address: int) -> AddressSpace:
-        """Raises `CommandError`: processes need types."""
-        raise _not_yet("the address spaces of its processes")
+        """The address space of the process whose leading task lies at the address. Raises `Error`."""
+        from kdbg.kernels.linux.areas import space_of_task
 
+        return space_of_task(self, address)
 
-def _not_yet(what: str) -> CommandError:
-    return CommandError(f"a Linux kernel: kdbg does not read {what} yet")
+    def command_line(self, mm: int) -> str:
+        """The command line of a process by the address of its mm_struct; "" where it cannot be read."""
+        from kdbg.kernels.linux.areas import command_line
+
+        return command_line(self, mm)
 
 
 def _spaces(target: Dump) -> Iterator[AddressSpace]:

@@ -255,11 +255,19 @@ class Tasks:
             return None
 
     def by_pid(self, pid: int) -> int | None:
-        """Address of the task that leads the process with an id, None where there is none."""
+        """Address of the task that leads the process with an id, or of the thread with it; None where there is none."""
         for leader in self.leaders():
             if self._number("struct task_struct", leader, "tgid") == pid:
                 return leader
-        return None
+        return self.of_tid(pid)
+
+    def living(self, address: int) -> LinuxThread:
+        """The task at an address; of a process whose leader has ended, a thread that lives on. Raises `ReadError`."""
+        task = self.record(address)
+        if task.mm or task.of_kernel or task.state not in ("zombie", "dead"):
+            return task
+        threads = (self.record(one) for one in self.threads_of(address))
+        return next((one for one in threads if one.mm), task)
 
     def of_tid(self, tid: int) -> int | None:
         """Address of the task with an id, None where there is none."""

@@ -1,0 +1,192 @@
+"""Tasks grouped by their stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from kdbg.dcmds.linux.frames import function_text
+from kdbg.dcmds.linux.threads import find_thread_stack
+from kdbg.dcmds.registry import OPTIONAL, Call, Table, View, dcmd, flag, word
+from kdbg.errors import ReadError, SymbolNotFound, UsageError
+from kdbg.kernels.linux.symbols import MAIN
+from kdbg.kernels.linux.tasks import LETTERS, STATES, LinuxThread, Tasks
+from kdbg.lang.errors import Abort
+from kdbg.records import Address, Frame
+
+Test = Callable[["StackGroup"], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class StackGroup:
+    """Tasks in the same state with the same stack."""
+
+    address: int
+    """Of the first of them."""
+    threads: tuple[int, ...]
+    state: str
+    count: int
+    failure: str | None
+    """Why there is no stack."""
+    frames: tuple[Frame, ...]
+    """Of the first of them, those in the kernel; innermost first."""
+    idle: bool = False
+    """Whether it is of little interest: workers of work queues, zombies."""
+
+    @property
+    def pcs(self) -> tuple[int, ...]:
+        """Return addresses, innermost first."""
+        return tuple(frame.pc for frame in self.frames)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTable(Table):
+    """A group: its tasks, and below them the stack."""
+
+    everything: bool = False
+    """All tasks of each group."""
+
+    def heading(self, view: View) -> str:
+        """The headings."""
+        return f"{'THREAD':<{view.pointer_width}} STATE           COUNT"
+
+    def row(self, record: StackGroup, view: View) -> str:
+        """The group."""
+        width = view.pointer_width
+        lines = []
+        for at, thread in enumerate(record.threads if self.everything else record.threads[:1]):
+            count = str(record.count) if at == 0 else "-"
+            lines.append(f"{thread:<{width}x} {record.state:<12} {count:>8}")
+        blanks = " " * (width + 1)
+        if record.failure is not None:
+            lines.append(f"{blanks}<{record.failure}>")
+        notes = (f"  [{frame.note}]" if frame.note else "" for frame in record.frames)
+        lines += [f"{blanks}{function_text(one)}{note}" for one, note in zip(record.frames, notes, strict=True)]
+        return "\n".join([*lines, ""])
+
+
+class Gathered:
+    """The groups of all tasks, kept for the next time."""
+
+    def __init__(self, _: object) -> None:
+        self.groups: list[StackGroup] | None = None
+
+
+@dcmd(
+    "stacks",
+    "group tasks by their stacks",
+    address=OPTIONAL,
+    synopsis="[-afi] [-c func] [-C func] [-m module] [-M module] [-t tstate | -T tstate]",
+    needs=("kernel",),
+    options=[
+        flag("a", "all tasks of each group"),
+        flag("f", "look at all stacks afresh"),
+        flag("i", "leave out what is rarely of interest: workers of work queues, zombies"),
+        word("c", "func", "stacks in that function"),
+        word("C", "func", "stacks that are not in it"),
+        word("m", "module", "stacks in that module"),
+        word("M", "module", "stacks that are not in it"),
+        word("t", "tstate", "tasks in that state: a word of ::stacks, or ps's letter"),
+        word("T", "tstate", "tasks that are not"),
+    ],
+    table=lambda call: GroupTable(everything=bool(call.options.a)),
+    module="linux",
+    help="The stacks of all tasks, or of the one at the address, or of those that a pipe brings; large groups first. "
+    "The functions of -c and -C are expressions.",
+    example="::stacks -t D",
+)
+def stacks(call: Call) -> Iterator[StackGroup | Address]:
+    """Groups of tasks, large ones first."""
+    if call.piped_in and not call.first:
+        return
+    tests = list(_tests(call))
+    if call.explicit:
+        groups = _group(call, sorted(set(call.batch)) if call.piped_in else [call.address])
+    else:
+        kept: Gathered = call.kernel.part(Gathered)
+        if kept.groups is None or call.options.f:
+            kept.groups = _group(call, call.kernel.part(Tasks).walk())
+        groups = kept.groups
+    for group in groups:
+        if all(test(group) for test in tests):
+            if call.piped_out:
+                yield from (Address(thread) for thread in group.threads)
+            else:
+                yield group
+
+
+def _group(call: Call, threads: Iterator[int] | list[int]) -> list[StackGroup]:
+    part: Tasks = call.kernel.part(Tasks)
+    members: dict[tuple[object, ...], list[int]] = {}
+    examples: dict[tuple[object, ...], StackGroup] = {}
+    for address in threads:
+        try:
+            thread = part.record(address)
+        except ReadError:
+            call.warn(f"couldn't read task at {address:x}")
+            continue
+        found = find_thread_stack(call, thread)
+        frames = tuple(frame for frame in found.frames if call.kernel.in_kernel(frame.pc))
+        problem = found.problem or (None if frames else "in user mode")
+        key = (thread.state, problem, tuple(frame.pc for frame in frames))
+        members.setdefault(key, []).append(address)
+        examples.setdefault(key, StackGroup(address, (), thread.state, 0, problem, frames, _dull(thread)))
+    groups = [
+        StackGroup(one.address, tuple(members[key]), one.state, len(members[key]), one.failure, one.frames, one.idle)
+        for key, one in examples.items()
+    ]
+    return sorted(groups, key=lambda group: (-group.count, group.state, [frame.symbol or "" for frame in group.frames]))
+
+
+def _dull(thread: LinuxThread) -> bool:
+    return thread.worker or thread.state == "zombie"
+
+
+def _tests(call: Call) -> Iterator[Test]:
+    """What a group has to be, by the options. Raises `UsageError`, `Abort`."""
+    options = call.options
+    if options.t is not None and options.T is not None:
+        raise UsageError("stacks: only one of -t and -T can be specified")
+    if options.i:
+        yield lambda group: not group.idle
+    for expression, wanted in ((options.c, True), (options.C, False)):
+        if expression is not None:
+            yield _passes(*_function(call, expression), wanted)
+    call.session.dot = call.address
+    for name, wanted in ((options.m, True), (options.M, False)):
+        if name is not None:
+            yield _in_module(call, name, wanted)
+    for state, wanted in ((options.t, True), (options.T, False)):
+        if state is not None:
+            yield _in_state(state, wanted)
+
+
+def _passes(start: int, end: int, wanted: bool) -> Test:
+    return lambda group: any(start <= pc < end for pc in group.pcs) is wanted
+
+
+def _function(call: Call, expression: str) -> tuple[int, int]:
+    """(start, end) of the function, or of the one address, that an expression gives."""
+    session = call.session
+    session.dot = 0
+    if not session.execute(expression):
+        raise Abort(f'stacks: evaluation of "{expression}" failed: failed to parse command')
+    start = session.dot
+    try:
+        symbol, offset = call.target.nearest(start)
+    except SymbolNotFound:
+        return start, start + 1
+    return start, start + (1 if offset else symbol.size)
+
+
+def _in_module(call: Call, name: str, wanted: bool) -> Test:
+    if name != MAIN and all(module.name != name for module in call.kernel.modules()):
+        raise Abort(f'stacks: module "{name}" is unknown')
+    return lambda group: any(frame.module == name for frame in group.frames) is wanted
+
+
+def _in_state(state: str, wanted: bool) -> Test:
+    word_of = STATES[LETTERS.index(state)] if len(state) == 1 and state in LETTERS else state.lower()
+    if word_of not in STATES:
+        raise UsageError(f'tstate "{state}" not recognized')
+    return lambda group: (group.state == word_of) is wanted

@@ -1,0 +1,192 @@
+"""The address spaces of processes: mm_struct, its page tables, and its areas with the files that they show.
+
+Sources: include/linux/mm_types.h; lib/maple_tree.c and include/linux/maple_tree.h (6.1 on; before that areas hang on
+mm_struct.mmap by vm_next); arch/x86/include/asm/pgtable.h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from kdbg.errors import CommandError, Error, ReadError, Unmapped
+from kdbg.formats.image import PAGE
+from kdbg.kernels.linux.files import Paths
+from kdbg.kernels.linux.tasks import Tasks
+from kdbg.symbols.layouts import Layout
+from kdbg.symbols.value import Value
+
+if TYPE_CHECKING:
+    from kdbg.kernels.linux.kernel import Linux
+    from kdbg.vm.space import AddressSpace
+
+MOST_LINE = 1 << 15
+
+
+def space_of_task(kernel: Linux, address: int) -> AddressSpace:
+    """The user space of the task at an address. Raises `Error`; a thread of the kernel has none."""
+    mm = kernel.part(Tasks).living(address).mm
+    if not mm:
+        raise CommandError(f"{address:x}: a task without an address space of its own")
+    return space_of_mm(kernel, mm)
+
+
+def space_of_mm(kernel: Linux, mm: int) -> AddressSpace:
+    """The address space that an mm_struct describes. Raises `Error`."""
+    from kdbg.vm.space import AddressSpace
+
+    root = int(kernel.at("struct mm_struct", mm).pgd)
+    translation = kernel.space.translate(root)
+    image = kernel.target.image
+    frame = translation.mfn if image.paravirtual else translation.pfn
+    if frame is None:
+        raise Unmapped(root, f"{mm:x}: no frame for its top page table")
+    mode = kernel.space.mode
+    if mode.upper_only:  # arm64: the lower half has a table of its own, of the same form
+        mode = replace(mode, upper_only=False)
+    return AddressSpace(image, mode, frame << 12 | root & 0xFFF)
+
+
+def command_line(kernel: Linux, mm: int) -> str:
+    """The arguments of a process, blanks between them; "" where they cannot be read."""
+    if not mm:
+        return ""
+    try:
+        found = kernel.at("struct mm_struct", mm)
+        start, end = found.arg_start, found.arg_end
+        data = space_of_mm(kernel, mm).read(start, min(max(end - start, 0), MOST_LINE))
+    except Error:
+        return ""
+    return data.rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A range of a process's addresses."""
+
+    address: int
+    """Of its vm_area_struct."""
+    start: int
+    end: int
+    flags: str
+    """As /proc/PID/maps shows them: r, w, x, then s where it is shared, else p."""
+    offset: int
+    """Bytes into the file; 0 where it shows none."""
+    path: str | None
+    """The file that it shows; [heap], [stack] ... by what is known besides; None for neither."""
+    vm_flags: int = 0
+
+
+VM_FLAGS = ((1, "r"), (2, "w"), (4, "x"))
+VM_SHARED, VM_MAYSHARE = 8, 0x80
+MOST_AREAS = 1 << 20
+MOST_DEPTH = 32
+
+MEMBERS = {"start": "vm_start", "end": "vm_end", "flags": "vm_flags", "offset": "vm_pgoff", "file": "vm_file",
+           "next": "vm_next?"}  # fmt: skip
+
+
+class Areas:
+    """The areas of one kernel's address spaces."""
+
+    def __init__(self, kernel: Linux) -> None:
+        self.kernel = kernel
+        self.layout = Layout(kernel.type("struct vm_area_struct"), MEMBERS)
+        self.paths = kernel.part(Paths)
+
+    def of(self, mm: int) -> Iterator[Area]:
+        """The areas of an mm_struct, ascending. Raises `ReadError`, `TypeNotFound`."""
+        kernel = self.kernel
+        found = kernel.load("struct mm_struct", mm)
+        if found.has("mm_mt"):
+            addresses = Maple(kernel).entries(found.address_of("mm_mt"))
+        else:
+            addresses = self._linked(int(found.mmap))
+        brk = (found.start_brk, found.brk)
+        stack = found.start_stack
+        for address in addresses:
+            try:
+                yield self._area(address, brk, stack, found)
+            except ReadError as error:
+                kernel.target.note(f"vm_area_struct {address:x} of mm_struct {mm:x}: {error.reason}")
+
+    def _area(self, address: int, brk: tuple[int, int], stack: int, mm: Value) -> Area:
+        told = self.layout.read(self.kernel.memory.read, address)
+        flags, start, end, path = told["flags"], told["start"], told["end"], None
+        if told["file"]:
+            path = self.paths.of_file(told["file"])
+        elif start <= brk[1] and end >= brk[0] and brk[0] != brk[1]:
+            path = "[heap]"
+        elif start <= stack < end:
+            path = "[stack]"
+        elif mm.has("context") and mm.context.has("vdso") and start == int(mm.context.vdso):
+            path = "[vdso]"
+        shown = "".join(letter if flags & bit else "-" for bit, letter in VM_FLAGS)
+        shown += "s" if flags & (VM_MAYSHARE | VM_SHARED) else "p"
+        offset = told["offset"] * PAGE if told["file"] else 0
+        return Area(address, start, end, shown, offset, path, flags)
+
+    def _linked(self, first: int) -> Iterator[int]:
+        """Before 6.1: by vm_next."""
+        at, seen = first, set[int]()
+        while at:
+            if at in seen or len(seen) > MOST_AREAS:
+                self.kernel.target.note(f"areas: the list leads back to {at:x}")
+                return
+            seen.add(at)
+            yield at
+            try:
+                at = self.layout.read(self.kernel.memory.read, at)["next"]
+            except ReadError as error:
+                self.kernel.target.note(f"areas: the list ends at {at:x}: {error.reason}")
+                return
+
+
+class Maple:
+    """Maple trees: nodes of 256 bytes, whose addresses hold their type in bits 3 to 6."""
+
+    def __init__(self, kernel: Linux) -> None:
+        self.kernel = kernel
+        types = dict(kernel.type("enum maple_type").enumerators)
+        forms = {"maple_leaf_64": "struct maple_range_64", "maple_range_64": "struct maple_range_64",
+                 "maple_arange_64": "struct maple_arange_64", "maple_dense": "struct maple_node"}  # fmt: skip
+        self._forms = {number: kernel.type(forms[name]) for name, number in types.items() if name in forms}
+        self._leaves = {number for name, number in types.items() if name in ("maple_leaf_64", "maple_dense")}
+        self._seen = set[int]()
+
+    def entries(self, tree: int) -> Iterator[int]:
+        """What the tree at an address holds, in order of the indexes; one entry that spans several comes once."""
+        root = self.kernel.at("struct maple_tree", tree)
+        entry = int(root.ma_root)
+        if entry & 3 == 2 and entry > 4096:
+            yield from self._below(entry, 0, (1 << self.kernel.bits) - 1)
+        elif entry and not entry & 3:
+            yield entry
+
+    def _below(self, entry: int, depth: int, most: int) -> Iterator[int]:
+        node, kind = entry & ~0xFF, entry >> 3 & 15
+        form = self._forms.get(kind)
+        if form is None or depth > MOST_DEPTH or node in self._seen:
+            self.kernel.target.note(f"maple tree: {entry:x} is no node of a tree; what is below it is left out")
+            return
+        self._seen.add(node)
+        try:
+            value = Value(self.kernel.memory, form, node).load()
+        except ReadError as error:
+            self.kernel.target.note(f"maple tree: node {node:x}: {error.reason}")
+            return
+        slots = [int(slot) for slot in value.slot]
+        pivots = list(value.pivot) if value.has("pivot") else []
+        for at, slot in enumerate(slots):
+            # A pivot is the highest index of its slot; 0 behind the first slot, or the node's own limit, ends the node.
+            pivot = pivots[at] if at < len(pivots) else most
+            if at and at < len(pivots) and not pivot:
+                pivot = most
+            if kind in self._leaves:
+                if slot and not slot & 3:
+                    yield slot
+            elif slot > 4096:  # only the root is marked as a node
+                yield from self._below(slot, depth + 1, min(pivot, most))
+            if pivot >= most:
+                return

@@ -1,0 +1,80 @@
+"""The slab caches of a Linux kernel.
+
+Source: mm/slab.h, include/linux/slub_def.h (struct kmem_cache; all hang on ``slab_caches`` by their ``list``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kdbg.errors import Error, ReadError
+from kdbg.kernels.linux.lists import elements
+from kdbg.symbols.layouts import Layout
+
+if TYPE_CHECKING:
+    from kdbg.kernels.linux.kernel import Linux
+
+MEMBERS = {"name": "name", "size": "size", "object_size": "object_size", "flags": "flags", "align": "align",
+           "references": "refcount", "order": "oo.x?", "offset": "offset?"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SlabCache:
+    """A cache of objects of one size."""
+
+    address: int
+    """Of its kmem_cache."""
+    name: str
+    object_size: int
+    """Bytes that an object has."""
+    size: int
+    """Bytes from one object to the next."""
+    align: int
+    flags: int
+    objects: int | None
+    """Objects in a slab of the usual size; None where the kernel does not tell (SLAB)."""
+    order: int | None
+    """A slab has 2**order pages."""
+
+
+class SlabCaches:
+    """The caches of one kernel."""
+
+    def __init__(self, kernel: Linux) -> None:
+        self.kernel = kernel
+        self.layout = Layout(kernel.type("struct kmem_cache"), MEMBERS)
+
+    def record(self, address: int) -> SlabCache:
+        """The cache at an address. Raises `ReadError`."""
+        told = self.layout.read(self.kernel.memory.read, address)
+        try:
+            name = self.kernel.string(told["name"], 256)
+        except ReadError:
+            name = ""
+        order = told["order"]
+        return SlabCache(
+            address=address,
+            name=name,
+            object_size=told["object_size"],
+            size=told["size"],
+            align=told["align"],
+            flags=told["flags"],
+            objects=order & 0xFFFF if order is not None else None,
+            order=order >> 16 if order is not None else None,
+        )
+
+    def walk(self) -> Iterator[int]:
+        """Addresses of all caches, the newest first. Raises `SymbolNotFound`."""
+        return elements(self.kernel, self.kernel.place("slab_caches"), "struct kmem_cache", "list", "slab_caches")
+
+
+def slab_caches(kernel: Linux) -> Iterator[SlabCache]:
+    """All caches; one that cannot be read is left out with a note. Raises `SymbolNotFound`, `TypeNotFound`."""
+    part = kernel.part(SlabCaches)
+    for address in part.walk():
+        try:
+            yield part.record(address)
+        except Error as error:
+            kernel.target.note(f"kmem_cache {address:x}: {error}")
