@@ -234,6 +234,14 @@ class BtfContainer:
             return self.base.lookup(name)
         raise TypeNotFound(name)
 
+    def all_named(self, name: str) -> Iterator[Type]:
+        """All types of a tagged name, its own first: a kernel may have several structures of one name."""
+        words = name.split()
+        for number in self._candidates(" ".join(words[1:]), _PREFIXES.get(words[0], ())):
+            yield self.type_by_id(number)
+        if self.base is not None:
+            yield from self.base.all_named(name)
+
     def _find(self, words: list[str]) -> int:
         if words[0] in _PREFIXES and len(words) > 1:
             return self._named(" ".join(words[1:]), _PREFIXES[words[0]])

@@ -172,7 +172,11 @@ class Linux(Kernel):
 
     def in_kernel(self, address: int) -> bool:
         """Whether an address belongs to the kernel's half."""
-        return bool(address >> 63) if self.bits == 64 else address >= min(s.address for s in self.mapping.segments)
+        return (
+            bool(address >> 63)
+            if self.bits == 64
+            else address >= min((s.address for s in self.mapping.segments), default=0)
+        )
 
     # what it is
 

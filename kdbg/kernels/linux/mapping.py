@@ -139,7 +139,7 @@ class ImageMapping:
 
     def _windows(self, segment: Segment, overlap: int) -> Iterator[tuple[int, bytes]]:
         """(address, bytes) of joined pages; each window begins with the last ``overlap`` bytes of the one before."""
-        page_of, joined, length, begin, tail = self.space.image.page, [], 0, segment.address, b""
+        page_of, joined, length, begin, tail = self.space.image.peek, [], 0, segment.address, b""
         address = segment.address
         for frame, count in segment.frames:
             for number in range(frame, frame + count):

@@ -50,9 +50,10 @@ VARIABLES = {
     "nr_cpu_ids": "unsigned int", "nr_threads": "int", "total_forks": "unsigned long", "pid_max": "int",
     "max_pfn": "unsigned long", "page_offset_base": "unsigned long", "vmalloc_base": "unsigned long",
     "vmemmap_base": "unsigned long", "phys_base": "unsigned long", "contig_page_data": "struct pglist_data",
-    "mem_section": "struct mem_section **", "irq_desc_tree": "struct radix_tree_root", "avenrun": "unsigned long",
+    "mem_section": "struct mem_section **", "irq_desc_tree": "struct xarray", "avenrun": "unsigned long",
     "boot_cpu_data": "struct cpuinfo_x86", "root_task_group": "struct task_group", "evtchn_ops": "struct evtchn_ops *",
-    "HYPERVISOR_shared_info": "struct shared_info *", "xen_start_info": "struct start_info *",
+    "sparse_irqs": "struct maple_tree", "HYPERVISOR_shared_info": "struct shared_info *",
+    "xen_start_info": "struct start_info *",
 }  # fmt: skip
 """Variable -> its type, for those that BTF leaves out."""
 
