@@ -10,7 +10,7 @@
     ├── StructureError         a list, tree or table of the kernel is damaged      .address
     └── CommandError           a command could not be done
         ├── UsageError         ... because it was called wrongly
-        └── SyntaxError_       ... because the text is not in the language
+        └── ParseError         ... because the text is not in the language
 
 Every error's text is one sentence for a person; the facts in it are attributes too. ``reason`` is the short form that
 the language appends to its own messages ("no mapping for address").
@@ -101,5 +101,8 @@ class UsageError(CommandError):
     """A command that was called wrongly; its usage is shown after the message, if there is one."""
 
 
-class SyntaxError_(CommandError):
-    """A text that is not in the language."""
+class ParseError(CommandError):
+    """A text that cannot be parsed or evaluated; the rest of its line, or of its string, is lost.
+
+    The text is the whole message without the program's name.
+    """

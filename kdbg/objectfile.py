@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kdbg.errors import FormatError, ReadError, SymbolNotFound, TypeNotFound
-from kdbg.symbols.elfheaders import ET_REL, PF_W, PF_X, PT_LOAD, ElfHeaders, Section, Segment
+from kdbg.symbols.elfheaders import PF_W, PF_X, PT_LOAD, ElfHeaders, Section, Segment
 from kdbg.symbols.elfsymbols import ElfSymbols
 from kdbg.symbols.table import STT_FILE, STT_FUNC, STT_SECTION, Symbol
 from kdbg.target import FileMapping, Space, Target
@@ -280,11 +280,6 @@ class ObjectFile(Target):
             "m": int.from_bytes(self.elf.view[:4], "little"),
             "t": text.memory_size if text else 0,
         }
-
-    @property
-    def relocatable(self) -> bool:
-        """Whether it is an object file that is still to be linked: its addresses mean nothing yet."""
-        return bool(self.elf.type == ET_REL)
 
     def mappings(self) -> list[FileMapping]:
         """What is mapped, by address."""

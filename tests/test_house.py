@@ -1,4 +1,4 @@
-"""The rules that hold the house together (docs/architecture.md), read from the sources: which floor knows which, sizes."""
+"""The rules that hold the house together (docs/architecture.md), read from the sources: who knows whom, and sizes."""
 
 from __future__ import annotations
 

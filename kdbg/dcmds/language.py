@@ -138,7 +138,7 @@ def walk(call: Call) -> Iterator[Address]:
         raise UsageError("")
     session = call.session
     if len(call.words) == 2:
-        _bind(call, str(call.words[1]))
+        bind(call, str(call.words[1]))
     try:
         walker = session.find_walker(str(call.words[0]))
         yield from map(Address, walker.run(Walk(session, walker.name, call.address_given, walker.argument)))
@@ -150,15 +150,15 @@ def walk(call: Call) -> Iterator[Address]:
         raise CommandError(f"failed to perform walk: {error}") from None
 
 
-def _bind(call: Call, name: str) -> None:
-    """Keep a variable in step with a walk, for the commands behind the pipe. Raises `Abort`."""
+def bind(call: Call, name: str, value: int = 0) -> None:
+    """Have a variable hold each address for the commands behind the pipe; a new one has ``value``. Raises `Abort`."""
     session = call.session
     variable = session.variables.get(name)
     if variable is None:
         bad = bad_character(name)
         if bad is not None:
             raise Abort(f"'{bad}' may not be used in a variable name")
-        variable = session.variables.define(name)
+        variable = session.variables.define(name, value)
     elif variable.read_only:
         raise Abort(f"variable {name} is read-only")
     if session.pipe is not None:

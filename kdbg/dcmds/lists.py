@@ -4,30 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kdbg.dcmds.language import bind
 from kdbg.dcmds.registry import OPTIONAL, REQUIRED, Call, Word, dcmd
 from kdbg.dcmds.texts import MASK64
 from kdbg.dcmds.typenames import data_type, exact_symbol, lookup, number_reader, take_type_name
 from kdbg.errors import CommandError, Error, ReadError, TypeNotFound, UsageError
 from kdbg.lang.errors import Abort
 from kdbg.lang.formats_numbers import digits
-from kdbg.lang.variables import bad_character
 from kdbg.records import Address
 from kdbg.symbols.model import Kind
-
-
-def bind(call: Call, name: str) -> None:
-    """Have a variable hold each address for the commands behind the pipe. Raises `Abort`."""
-    session = call.session
-    variable = session.variables.get(name)
-    if variable is None:
-        bad = bad_character(name)
-        if bad is not None:
-            raise Abort(f"'{bad}' may not be used in a variable name")
-        variable = session.variables.define(name, call.address)
-    elif variable.read_only:
-        raise Abort(f"variable {name} is read-only")
-    if session.pipe is not None:
-        session.pipe.bind(variable)
 
 
 @dcmd(
@@ -62,7 +47,7 @@ def list_(call: Call) -> Iterator[Address]:
     if len(rest) > 1 or (rest and not isinstance(rest[0], str)):
         raise UsageError("")
     if rest:
-        bind(call, str(rest[0]))
+        bind(call, str(rest[0]), call.address)
     yield from _follow(call, offset, pointer)
 
 
@@ -137,7 +122,7 @@ def array(call: Call) -> Iterator[Address]:
     if len(words) > 1 or (words and not isinstance(words[0], str)):
         raise UsageError("")
     if words:
-        bind(call, str(words[0]))
+        bind(call, str(words[0]), call.address)
     for index in range(max(count, 0)):
         yield Address((call.address + index * size) & MASK64)
 

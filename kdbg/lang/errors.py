@@ -5,17 +5,10 @@ Exceptions that pass between the floors of the language; the root of what a pers
 
 from __future__ import annotations
 
-from kdbg.errors import CommandError, SyntaxError_
+from kdbg.errors import CommandError
 
 OK, FAILED, USAGE, ABORTED = range(4)
 """How a command ended. USAGE and ABORTED end the loop and the pipeline that it stands in."""
-
-
-class ParseError(SyntaxError_):
-    """A text that cannot be parsed or evaluated; the rest of its line, or of its string, is lost.
-
-    The text is the whole message without the program's name.
-    """
 
 
 class Abort(CommandError):

@@ -35,8 +35,6 @@ class Letter:
     """number, or the name of what does it."""
     writes: bool = False
     """Whether the letter writes when it stands first."""
-    stays: bool = False
-    """Whether it cannot change dot."""
     grows: bool = False
     """Whether a text that fills the field gets one more column."""
     leaks: bool = False
@@ -145,18 +143,18 @@ def _rows() -> list[Letter]:
         Letter("I", "address, word and instruction", kind="dotted instruction"),
         Letter("L", "search for an int", 4, kind="match"),
         Letter("M", "search for a long long", 8, kind="match"),
-        Letter("N", "newline", kind="newline", stays=True),
+        Letter("N", "newline", kind="newline"),
         Letter("S", "string in C notation", kind="escaped string"),
-        Letter("T", "blanks to a tab stop", kind="tab", stays=True),
-        Letter("a", "dot as symbol and offset", kind="dot", stays=True),
+        Letter("T", "blanks to a tab stop", kind="tab"),
+        Letter("a", "dot as symbol and offset", kind="dot"),
         Letter("c", "character", 1, kind="character"),
         Letter("i", "instruction", kind="instruction"),
         Letter("j", "binary long long with its bits named", 8, kind="bits"),
         Letter("l", "search for a short", 2, kind="match"),
-        Letter("n", "newline", kind="newline", stays=True),
-        Letter("r", "blanks", kind="blanks", stays=True),
+        Letter("n", "newline", kind="newline"),
+        Letter("r", "blanks", kind="blanks"),
         Letter("s", "string", kind="string"),
-        Letter("t", "blanks to a tab stop", kind="tab", stays=True),
+        Letter("t", "blanks to a tab stop", kind="tab"),
         Letter("z", "value as long as its type", kind="write", writes=True),
     ]
     leaky = "BDEFGOPQUVWXbcdegopquwx"

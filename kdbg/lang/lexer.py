@@ -12,8 +12,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from kdbg.errors import CommandError, SymbolNotFound
-from kdbg.lang.errors import ParseError
+from kdbg.errors import CommandError, ParseError, SymbolNotFound
 from kdbg.lang.numbers import convert, double
 from kdbg.lang.quotes import escape, longest_character_sequence, longest_word, resolve, unescape, unquote
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from kdbg.lang.errors import ParseError
-from kdbg.lang.variables import MASK
+from kdbg.errors import ParseError
+from kdbg.lang.formats_numbers import MASK
 
 BASES = {"i": 2, "o": 8, "t": 10, "x": 16}
 """Letters behind a 0 and the base that they mean."""

@@ -16,12 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from kdbg.errors import ReadError, SymbolNotFound
+from kdbg.errors import ParseError, ReadError, SymbolNotFound
 from kdbg.lang import lexer as lex
-from kdbg.lang.errors import ParseError
+from kdbg.lang.formats_numbers import MASK
 from kdbg.lang.lexer import Lexer
 from kdbg.lang.pipeline import Command
-from kdbg.lang.variables import MASK
 from kdbg.target import Space
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kdbg.dcmds.registry import Call, Dcmd, Need, Options, Table, View, Word
-from kdbg.errors import Error, UsageError
-from kdbg.lang.errors import ABORTED, FAILED, OK, USAGE, Abort, ParseError, PipeBroken, Quit
+from kdbg.errors import Error, ParseError, UsageError
+from kdbg.lang.errors import ABORTED, FAILED, OK, USAGE, Abort, PipeBroken, Quit
 from kdbg.lang.options import parse_options
 from kdbg.lang.output import Output
 from kdbg.lang.source import PipeSource

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import os
 from _thread import RLock
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kdbg.dcmds.registry import Call, Dcmd, View, Walker, Word
-from kdbg.errors import CommandError, SymbolNotFound
-from kdbg.lang.errors import OK, Abort, ParseError, PipeBroken, Quit
-from kdbg.lang.formats_numbers import offset, prefixed
+from kdbg.errors import CommandError, ParseError, SymbolNotFound
+from kdbg.lang.errors import OK, Abort, PipeBroken, Quit
+from kdbg.lang.formats_numbers import MASK, offset, prefixed
 from kdbg.lang.numbers import to_number
-from kdbg.lang.output import FileSink, ListSink, Output, Sink
+from kdbg.lang.output import FileSink, ListSink, Output, Sink, to_bytes
 from kdbg.lang.parser import Parser
 from kdbg.lang.pipeline import Command, Pipe, RecordPresenter, TextPresenter, call, invoke
 from kdbg.lang.reserved import Reserved
 from kdbg.lang.settings import Settings
 from kdbg.lang.source import PipeSource, Source, StandardInput, StringSource
-from kdbg.lang.variables import MASK, Variables
+from kdbg.lang.variables import Variables
 from kdbg.target import Nothing, Target
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class Session:
         self.loaded: dict[str, Dcmd] = {}
         """Dcmds that ``::load`` added, by name."""
         self.loaded_walkers: dict[str, Walker] = {}
+        self.encode_for_shell: Callable[[str], bytes] = to_bytes
+        """What makes bytes of the text that a command of the shell reads."""
         self._turn = RLock()
         """Held while records are made: a session does one thing at a time."""
         self.log: Log | None = None
@@ -359,6 +361,12 @@ class Session:
         return collected.records or [Text(line) for line in lines]
 
     # output
+
+    def careful_with(self, is_terminal: Callable[[int], bool], encode: Callable[[str], bytes]) -> None:
+        """Have text that goes straight to a terminal made into bytes by ``encode``."""
+        for sink in (self._output, self.error_output.sink):
+            if isinstance(sink, FileSink) and is_terminal(sink.descriptor):
+                sink.encode = encode
 
     def shell(self, text: str) -> None:
         """Run a command of the shell."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from kdbg.lang.errors import ParseError
+from kdbg.errors import ParseError
 from kdbg.lang.output import FileSink, Output
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def shell_pipe(session: Session, text: str) -> Iterator[None]:
     pid = _spawn(text, [(os.POSIX_SPAWN_DUP2, reader, 0), (os.POSIX_SPAWN_CLOSE, writer)])
     os.close(reader)
     sink = FileSink(writer)
+    sink.encode = session.encode_for_shell
     structured = session.structured
     before = structured.redirect(sink) if structured is not None else None
     outer = session.out

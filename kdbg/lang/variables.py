@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-MASK = (1 << 64) - 1
+from kdbg.lang.formats_numbers import MASK
 
 NAME_LIMIT = 30
 """Characters of a name at most."""

@@ -60,10 +60,6 @@ class Style:
         """Something to type."""
         return f"\033[36m{text}\033[0m" if self._coloured else text
 
-    def faint(self, text: str) -> str:
-        """Something beside the point."""
-        return f"\033[2m{text}\033[0m" if self._coloured else text
-
 
 def page(dcmd: Dcmd, width: int, style: Style) -> str:
     """The manual page of a dcmd."""
@@ -145,9 +141,7 @@ def columns(names: Iterable[str], width: int, indent: int = 2) -> list[str]:
     cell = max(map(len, shown)) + 2
     across = max(1, (width - 1 - indent + 2) // cell)
     down = -(-len(shown) // across)
-    return [
-        (" " * indent + "".join(name.ljust(cell) for name in shown[row::down])).rstrip() for row in range(down)
-    ]
+    return [(" " * indent + "".join(name.ljust(cell) for name in shown[row::down])).rstrip() for row in range(down)]
 
 
 def all_dcmds(vocabulary: Vocabulary, width: int, style: Style) -> str:

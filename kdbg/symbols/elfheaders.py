@@ -14,7 +14,7 @@ from kdbg.errors import FormatError
 MAGIC = b"\x7fELF"
 PT_LOAD = 1
 PF_X, PF_W = 1, 2
-ET_REL, ET_EXEC, ET_DYN = 1, 2, 3
+ET_REL = 1
 SHT_NOBITS = 8
 MOST_ENTRIES = 1 << 16
 

@@ -18,12 +18,21 @@ from dataclasses import replace
 from functools import cached_property
 
 from kdbg.symbols.elfheaders import ET_REL, ElfHeaders, string
-from kdbg.symbols.table import SHN_UNDEF, STB_LOCAL, STT_FUNC, STT_NOTYPE, Symbol
+from kdbg.symbols.table import (
+    SHN_UNDEF,
+    STB_LOCAL,
+    STB_WEAK,
+    STT_COMMON,
+    STT_FILE,
+    STT_FUNC,
+    STT_OBJECT,
+    STT_SECTION,
+    STT_TLS,
+    Symbol,
+)
 
 SHT_SYMTAB, SHT_DYNSYM = 2, 11
-STT_SECTION, STT_FILE, STT_TLS = 3, 4, 6
-DATA_TYPES = frozenset({1, 2, 5, 6})
-"""STT_OBJECT, STT_FUNC, STT_COMMON, STT_TLS."""
+DATA_TYPES = frozenset({STT_OBJECT, STT_FUNC, STT_COMMON, STT_TLS})
 MOST_SYMBOLS = 1 << 22
 
 
@@ -60,7 +69,7 @@ class ElfTable:
         """The symbols as ``::nm`` lists them: those of known types and bindings, sections by their names."""
         sections = self._elf.sections
         for symbol in self.symbols:
-            if symbol.type > STT_TLS or symbol.binding > 2:
+            if symbol.type > STT_TLS or symbol.binding > STB_WEAK:
                 continue
             if symbol.type == STT_SECTION and symbol.section < len(sections) and sections[symbol.section].name:
                 symbol = replace(symbol, name=sections[symbol.section].name)
@@ -175,6 +184,3 @@ class ElfSymbols:
         """The nearest symbol that covers an address, in either table."""
         found = [s for s in (self.static.covering(address), self.dynamic.covering(address)) if s is not None]
         return min(found, key=preference, default=None)
-
-
-__all__ = ["STT_NOTYPE", "ElfSymbols", "ElfTable", "preference"]

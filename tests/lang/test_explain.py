@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kdbg.lang.errors import ParseError
+from kdbg.errors import ParseError
 from kdbg.lang.explain import explain, program
 from kdbg.lang.output import ListSink
 from kdbg.lang.session import Session

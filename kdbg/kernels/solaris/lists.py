@@ -73,7 +73,6 @@ class Links:
     list_head: Layout
     node_size: int
     node_next: int
-    node_previous: int
     head_at: int
     """Of list_head in a list_t."""
     word: int
@@ -87,7 +86,6 @@ def _links(kernel: Solaris) -> Links:
         Layout(head, members),
         node.size,
         node.member("list_next").offset,
-        node.member("list_prev").offset,
         head.member("list_head").offset,
         kernel.bits // 8,
     )
