@@ -21,6 +21,8 @@ EM_386, EM_X86_64, EM_AARCH64 = 3, 62, 183
 ET_CORE = 4
 MOST_SECTIONS = 1 << 16
 MOST_NOTES = 1 << 16
+MOST_NAME = 256
+"""Bytes of a section's name."""
 PHDR_SIZE = {64: 56, 32: 32}
 
 Ident = Struct("magic" / Bytes(4), "elf_class" / Int8ul, "data" / Int8ul, "version" / Int8ul, "pad" / Bytes(9))
@@ -129,22 +131,22 @@ class Elf:
         count = header.shnum or min(first.size, MOST_SECTIONS)  # 0: the number is in the first header
         names_at = first.link if header.shstrndx == 0xFFFF else header.shstrndx
         entry_size = max(header.shentsize, self._shdr.sizeof())
-        raw = [
-            self.source.parse(self._shdr, header.shoff + at * entry_size, f"section header {at}") for at in range(count)
-        ]
+        raw = self.source.read(header.shoff, count * entry_size, f"{count} section headers")
+        form = "<IIQQQQIIQQ" if self.bits == 64 else "<10I"
+        rows = [struct.unpack_from(form, raw, at * entry_size) for at in range(count)]
         names = b""
-        if names_at < len(raw):
-            start, size = raw[names_at].offset, raw[names_at].size
+        if names_at < len(rows):
+            start, size = rows[names_at][4:6]
             self.names_cut = start + size > self.source.size
             if start < self.source.size:
                 names = bytes(self.source.read(start, min(size, 1 << 20, self.source.size - start), "section names"))
 
         def name(at: int) -> str:
-            end = names.find(b"\0", at)
-            return names[at : end if end >= 0 else len(names)].decode("latin-1")
+            return names[at : at + MOST_NAME].partition(b"\0")[0].decode("latin-1")
 
         return [
-            Section(name(s.name), s.type, s.addr, s.offset, s.size, s.entsize, s.link, s.flags, s.info) for s in raw
+            Section(name(at), kind, address, offset, size, entsize, link, flags, info)
+            for at, kind, flags, address, offset, size, link, info, _, entsize in rows
         ]
 
     @functools.cached_property

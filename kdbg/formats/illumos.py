@@ -101,6 +101,9 @@ class IllumosDump(Image):
         self.bits = word_bits
         self.word = word_bits // 8
         self.compressed = bool(header.flags & COMPRESSED)
+        for name in ("ksyms", "pfn", "map", "data"):
+            if header[name] < 0:
+                raise FormatError(source.name, f"dump header: {name} at offset {header[name]}", 24)
         frames = source.array(header.pfn, self.word, header.npages, f"table of {header.npages} page frames")
         self.frames = FrameColumn(frames, (1 << word_bits) - 1)
         if not header.flags & COMPLETE:

@@ -105,6 +105,10 @@ class Image:
         """The page with that frame number as page tables hold it, or None."""
         raise NotImplementedError
 
+    def peek(self, frame: int) -> memoryview | None:
+        """As `page`, for searches, which look at much and find little: `kdbg slim` keeps only what is found."""
+        return type(self).page(self, frame)
+
     def page_of_pfn(self, pfn: int) -> memoryview | None:
         """The page with that guest frame number, or None."""
         return self.page(pfn)

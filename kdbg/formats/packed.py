@@ -78,24 +78,26 @@ def advice(name: str, kind: str) -> str:
 
 def _pieces(source: Source, kind: str) -> Iterator[bytes]:
     """Plain bytes, some at a time: members or frames one after the other. Raises `FormatError`."""
-    at, inflater = 0, _inflater(kind)
-    waiting = b""
+    at, inflater, waiting, begun = 0, _inflater(kind), b"", True
     while True:
-        if not waiting:
+        if inflater.eof:
+            waiting, inflater, begun = inflater.unused_data, _inflater(kind), False
+        if not begun and not waiting.strip(b"\0"):
+            waiting = b""  # padding between members
+        if not waiting and inflater.needs_input:
             if at >= source.size:
-                if not inflater.eof:
+                if begun:
                     raise FormatError(source.name, f"cut off: its {kind} data ends too early", at)
                 return
             waiting = bytes(source.read(at, min(CHUNK, source.size - at)))
             at += len(waiting)
-        if inflater.eof:
-            if kind == "gzip" and not waiting.strip(b"\0"):
-                return  # padding
-            inflater = _inflater(kind)
+            continue
+        begun = True
         try:
-            piece, waiting = _step(inflater, kind, waiting)
-        except (OSError, ValueError, EOFError, RuntimeError) as error:
+            piece = inflater.decompress(waiting, CHUNK)
+        except Exception as error:  # each codec has an error of its own, without a root in common
             raise FormatError(source.name, f"damaged: its {kind} data: {error}", at) from None
+        waiting = b""
         if piece:
             yield piece
 
@@ -107,18 +109,21 @@ class _Gzip:
         import zlib
 
         self._inner = zlib.decompressobj(31)
-        self._error = zlib.error
 
     @property
     def eof(self) -> bool:
         return self._inner.eof
 
-    def step(self, data: bytes) -> tuple[bytes, bytes]:
-        try:
-            piece = self._inner.decompress(data, CHUNK)
-        except self._error as error:
-            raise ValueError(str(error)) from None
-        return piece, self._inner.unused_data if self._inner.eof else self._inner.unconsumed_tail
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._inner.unconsumed_tail
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        return self._inner.decompress(self._inner.unconsumed_tail + data, most)
 
 
 def _inflater(kind: str) -> Any:
@@ -136,17 +141,3 @@ def _inflater(kind: str) -> Any:
         return zstd_module().ZstdDecompressor()
     except MissingCodec as error:
         raise FormatError("zstd", error.reason) from None
-
-
-def _step(inflater: Any, kind: str, data: bytes) -> tuple[bytes, bytes]:
-    """(plain bytes, what is still to be fed) of one step."""
-    if kind == "gzip":
-        step: tuple[bytes, bytes] = inflater.step(data)
-        return step
-    piece = inflater.decompress(data, CHUNK)
-    while not inflater.eof and not inflater.needs_input:
-        more = inflater.decompress(b"", CHUNK)
-        piece += more
-        if len(piece) >= 16 * CHUNK or not more:
-            break
-    return piece, inflater.unused_data if inflater.eof else b""

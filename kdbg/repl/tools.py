@@ -129,9 +129,9 @@ def _shown(name: str, value: Any) -> str:
 
 def looks_like(file: str) -> str:
     """What the bytes of an unknown file look like, in a line."""
-    from kdbg.formats.source import Source
+    from kdbg.formats.source import open_source
 
-    source = Source(file)
+    source = open_source(file)
     head = bytes(source.read(0, min(4096, source.size)))
     if not head:
         return "the file is empty"
