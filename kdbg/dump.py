@@ -10,7 +10,7 @@ from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound, TypeNotF
 from kdbg.formats.image import Image, PageMap
 from kdbg.target import FileMapping, Space, Target
 from kdbg.vm.space import AddressSpace, Partial
-from kdbg.vm.vcpu import CR0_PAGING, guest_bits, linux_space, space_of
+from kdbg.vm.vcpu import CR0_PAGING, guest_bits, space_of
 
 if TYPE_CHECKING:
     from kdbg.kernels.kernel import Kernel
@@ -104,9 +104,12 @@ class Dump(Target):
 
     def kernel_spaces(self) -> Iterator[AddressSpace]:
         """The spaces that may be the kernel's: by VMCOREINFO, then by the vCPUs' page tables, each once."""
-        told = linux_space(self.image, self.image.vmcoreinfo) if self.image.vmcoreinfo else None
-        if told is not None:
-            yield told
+        if self.image.vmcoreinfo:
+            from kdbg.kernels.linux.paging import told_space
+
+            told = told_space(self.image, self.image.vmcoreinfo)
+            if told is not None:
+                yield told
         seen = set()
         for registers in self.image.contexts:
             if "cr3" in registers and registers["cr3"] not in seen:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from kdbg.formats.image import Image
 from kdbg.formats.xen_context import frame_of_cr3
-from kdbg.vm.modes import PAE, PRESENT, UNPAGED, X86_32, X86_32_PSE, X86_64, X86_64_LA57, PagingMode, arm64
+from kdbg.vm.modes import PAE, PRESENT, UNPAGED, X86_32, X86_32_PSE, X86_64, X86_64_LA57, PagingMode
 from kdbg.vm.space import AddressSpace
 
 CR0_PAGING = 1 << 31
@@ -76,35 +76,3 @@ def guest_bits(image: Image) -> int:
         if "cr3" in registers and registers.get("cr0", CR0_PAGING) & CR0_PAGING:
             return 32 if paging_mode(image, registers, registers["cr3"]).canonical_bits == 32 else 64
     return image.bits
-
-
-# Linux kernels: where VMCOREINFO says that the kernel's own top page table lies
-
-START_KERNEL_MAP = 0xFFFFFFFF80000000
-"""__START_KERNEL_map of x86-64 (asm/page_64_types.h): from here on the kernel image is mapped, phys_base behind 0."""
-PAGE_OFFSET_32 = 0xC0000000
-
-
-def linux_space(image: Image, vmcoreinfo: Mapping[str, str]) -> AddressSpace | None:
-    """The kernel's address space by VMCOREINFO alone, for dumps whose contexts have no control registers; else None."""
-    try:
-        if image.architecture == "arm64":
-            return _arm64_space(image, vmcoreinfo)
-        top = int(vmcoreinfo.get("SYMBOL(init_top_pgt)") or vmcoreinfo["SYMBOL(swapper_pg_dir)"], 16)
-        if image.bits == 64:
-            mode = X86_64_LA57 if vmcoreinfo.get("NUMBER(pgtable_l5_enabled)") == "1" else X86_64
-            return AddressSpace(image, mode, top - START_KERNEL_MAP + int(vmcoreinfo.get("NUMBER(phys_base)", "0")))
-        mode = PAE if vmcoreinfo.get("CONFIG_X86_PAE") == "y" else X86_32_PSE
-        return AddressSpace(image, mode, top - PAGE_OFFSET_32)
-    except (KeyError, ValueError):
-        return None
-
-
-def _arm64_space(image: Image, vmcoreinfo: Mapping[str, str]) -> AddressSpace:
-    granule = int(vmcoreinfo["PAGESIZE"]).bit_length() - 1
-    bits = 64 - int(vmcoreinfo["NUMBER(TCR_EL1_T1SZ)"], 0) if "NUMBER(TCR_EL1_T1SZ)" in vmcoreinfo else 0
-    bits = bits or int(vmcoreinfo["NUMBER(VA_BITS)"], 0)
-    if granule not in (12, 14, 16) or not granule + 3 < bits <= 52:
-        raise ValueError(f"granule of {granule} bits, addresses of {bits}")
-    root = int(vmcoreinfo["SYMBOL(swapper_pg_dir)"], 16) - int(vmcoreinfo["NUMBER(kimage_voffset)"], 0)
-    return AddressSpace(image, arm64(granule, bits), root)
