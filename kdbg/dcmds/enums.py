@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kdbg.dcmds.enumerations import common_prefix, decomposed, flag_bits
 from kdbg.dcmds.registry import Call, View, dcmd, flag
-from kdbg.dcmds.texts import MASK64
-from kdbg.dcmds.typenames import lookup, take_type_name
+from kdbg.dcmds.typed.enumerations import common_prefix, decomposed, flag_bits
+from kdbg.dcmds.typed.typenames import lookup, take_type_name
 from kdbg.errors import CommandError, TypeNotFound, UsageError
 from kdbg.lang.errors import Silent
-from kdbg.lang.formats_numbers import prefixed
+from kdbg.lang.formats_numbers import MASK, prefixed
 from kdbg.symbols.model import Kind, Type
 
 
@@ -87,7 +86,7 @@ def enum(call: Call) -> Iterator[Enumerator | None]:
     if call.explicit:
         value = call.address
     if value is not None:
-        value -= (value & MASK64) >> 63 << 64
+        value -= (value & MASK) >> 63 << 64
         if not -(1 << 31) <= value < 1 << 31:
             call.warn(f"value '{value}' out of enumeration range")
     enumerators = type_.enumerators
@@ -96,7 +95,7 @@ def enum(call: Call) -> Iterator[Enumerator | None]:
     if value is not None and flags:
         small = value & 0xFFFFFFFF
         small -= small >> 31 << 32
-        yield Enumerator(small, decomposed(enumerators, small & MASK64, call.options.e), True)
+        yield Enumerator(small, decomposed(enumerators, small & MASK, call.options.e), True)
         return
     prefix = common_prefix(enumerators) if call.options.e else 0
     found = False

@@ -150,4 +150,3 @@ class _Translator:
 
 def _literal(char: str) -> str:
     return "\\" + char if char in "\\]^-[&~|" else char
-

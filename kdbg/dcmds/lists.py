@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 from kdbg.dcmds.language import bind
 from kdbg.dcmds.registry import OPTIONAL, REQUIRED, Call, Word, dcmd
-from kdbg.dcmds.texts import MASK64
-from kdbg.dcmds.typenames import data_type, exact_symbol, lookup, number_reader, take_type_name
+from kdbg.dcmds.typed.typenames import data_type, exact_symbol, lookup, number_reader, take_type_name
 from kdbg.errors import CommandError, Error, ReadError, TypeNotFound, UsageError
 from kdbg.lang.errors import Abort
-from kdbg.lang.formats_numbers import digits
+from kdbg.lang.formats_numbers import MASK, digits
 from kdbg.records import Address
 from kdbg.symbols.model import Kind
 
@@ -80,7 +79,7 @@ def _follow(call: Call, offset: int, pointer: int) -> Iterator[Address]:
         yield Address(address)
         seen.add(address)
         try:
-            following = int.from_bytes(call.target.read((address + offset) & MASK64, pointer), "little")
+            following = int.from_bytes(call.target.read((address + offset) & MASK, pointer), "little")
         except ReadError as error:
             raise CommandError(f"failed to read next pointer from object {address:x}: {error.reason}") from None
         if following in (0, call.address):
@@ -124,7 +123,7 @@ def array(call: Call) -> Iterator[Address]:
     if words:
         bind(call, str(words[0]), call.address)
     for index in range(max(count, 0)):
-        yield Address((call.address + index * size) & MASK64)
+        yield Address((call.address + index * size) & MASK)
 
 
 def _known_array(call: Call) -> tuple[int, int]:

@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from kdbg.dcmds.leaves import Style
-from kdbg.dcmds.memory import Memory
-from kdbg.dcmds.paths import Path, PathError, compile_path
 from kdbg.dcmds.registry import Call, View, dcmd, flag, number
-from kdbg.dcmds.render import Renderer, Shown
-from kdbg.dcmds.texts import MASK64
-from kdbg.dcmds.typenames import data_type, exact_symbol, lookup, memory_of, number_reader, take_type_name
+from kdbg.dcmds.typed.leaves import Style
+from kdbg.dcmds.typed.memory import Memory
+from kdbg.dcmds.typed.paths import Path, PathError, compile_path
+from kdbg.dcmds.typed.render import Renderer, Shown
+from kdbg.dcmds.typed.typenames import data_type, exact_symbol, lookup, memory_of, number_reader, take_type_name
 from kdbg.errors import CommandError, ReadError, SymbolNotFound, TypeNotFound, UsageError
-from kdbg.lang.formats_numbers import digits, prefixed
+from kdbg.lang.formats_numbers import MASK, digits, prefixed
 from kdbg.symbols.model import Kind, Type
 
 UNSUPPORTED = "operation not supported by target"
@@ -74,7 +73,7 @@ def print_(call: Call) -> Iterator[Shown | Piped]:
             call.kept["print"] = made
     yield from made.run(call.address)
     call.session.increment = 0
-    call.session.dot = (call.address + made.type.size) & MASK64
+    call.session.dot = (call.address + made.type.size) & MASK
 
 
 def _type(call: Call) -> tuple[bool, Type, list[str | int]]:
@@ -222,9 +221,9 @@ class _Print:
 
         found = member_at(self.type, offset * 8)
         if found is None:
-            raise Abort(f"invalid offset {offset & MASK64:x}")
+            raise Abort(f"invalid offset {offset & MASK:x}")
         name, type_, bit = found
-        place = (address + offset - bit // 8) & MASK64
+        place = (address + offset - bit // 8) & MASK
         yield from self._show(self.memory, type_, place, bit % 8, name, "." if name else "")
 
     def _show(
@@ -237,9 +236,7 @@ class _Print:
         else:
             yield from self._renderer(memory).show(type_, address, prefix, suffix)
 
-    def _pipe(
-        self, memory: Memory, type_: Type, address: int, bit: int, width: int | None = None
-    ) -> Iterator[Piped]:
+    def _pipe(self, memory: Memory, type_: Type, address: int, bit: int, width: int | None = None) -> Iterator[Piped]:
         """Pass on the value, or the address of what is no number."""
         base = type_.resolved
         value = address
@@ -276,7 +273,7 @@ def _is_odd(bits: int) -> bool:
 
 def _immediate(value: int, size: int, real: Memory) -> Memory:
     """Return a memory of eight bytes that hold a value: what -i shows a type of."""
-    data = (value & MASK64).to_bytes(8, "little")
+    data = (value & MASK).to_bytes(8, "little")
 
     def read(address: int, count: int) -> bytes:
         count = min(count, size)

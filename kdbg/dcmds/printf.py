@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kdbg.dcmds.paths import Path, PathError, compile_path
 from kdbg.dcmds.registry import OPTIONAL, Call, dcmd
-from kdbg.dcmds.texts import MASK64, internet, internet6
-from kdbg.dcmds.typenames import lookup, memory_of, number_reader, take_type_name
+from kdbg.dcmds.typed.paths import Path, PathError, compile_path
+from kdbg.dcmds.typed.texts import internet, internet6
+from kdbg.dcmds.typed.typenames import lookup, memory_of, number_reader, take_type_name
 from kdbg.errors import CommandError, ReadError, TypeNotFound, UsageError
 from kdbg.lang.errors import Abort, Silent
-from kdbg.lang.formats_numbers import calendar, digits
+from kdbg.lang.formats_numbers import MASK, calendar, digits
 from kdbg.symbols.model import Encoding, Kind, Type
 
 if TYPE_CHECKING:
-    from kdbg.dcmds.memory import Memory
+    from kdbg.dcmds.typed.memory import Memory
 
 Value = int | str | bytes
 
@@ -118,7 +118,7 @@ def printf(call: Call) -> Iterator[Printed]:
         made = call.kept["printf"] = _prepare(call)
     yield from made.run(call.address)
     call.session.increment = 0
-    call.session.dot = (call.address + made.type.size) & MASK64
+    call.session.dot = (call.address + made.type.size) & MASK
 
 
 def _prepare(call: Call) -> _Printf:
@@ -209,7 +209,7 @@ class _Printf:
         try:
             return self.memory.read(address, size)
         except ReadError as error:
-            raise CommandError(f"failed to read {what} at {address & MASK64:x}: {error.reason}") from None
+            raise CommandError(f"failed to read {what} at {address & MASK:x}: {error.reason}") from None
 
     def _integer(self, type_: Type, address: int, bit: int, signed: bool) -> int:
         base = type_.resolved
@@ -265,7 +265,7 @@ class _Printf:
         try:
             return self.memory.read(address, 16)
         except ReadError as error:
-            raise CommandError(f"couldn't read in6_addr_t at {address & MASK64:x}: {error.reason}") from None
+            raise CommandError(f"couldn't read in6_addr_t at {address & MASK:x}: {error.reason}") from None
 
     def _string(self, type_: Type, address: int, bit: int) -> str:
         base = type_.resolved
@@ -291,11 +291,11 @@ class _Printf:
         return digits(int(value), self.call.session.radix)
 
     def _label(self, value: Value) -> str:
-        label: str = self.call.session.label(int(value) & MASK64)
+        label: str = self.call.session.label(int(value) & MASK)
         return label
 
     def _symbol(self, value: Value) -> str:
-        label = self.call.session.label(int(value) & MASK64)
+        label = self.call.session.label(int(value) & MASK)
         return "" if label == "0" or label.startswith("0x") else label
 
 
@@ -323,33 +323,33 @@ def sized(value: int) -> str:
 
 
 def _hexadecimal(printf: _Printf, value: Value) -> str:
-    return f"{int(value) & MASK64:x}"
+    return f"{int(value) & MASK:x}"
 
 
 def _upper(printf: _Printf, value: Value) -> str:
-    return f"{int(value) & MASK64:X}"
+    return f"{int(value) & MASK:X}"
 
 
 def _decimal(printf: _Printf, value: Value) -> str:
-    number = int(value) & MASK64
+    number = int(value) & MASK
     return str(number - (number >> 63 << 64))
 
 
 def _unsigned(printf: _Printf, value: Value) -> str:
-    return str(int(value) & MASK64)
+    return str(int(value) & MASK)
 
 
 def _octal(printf: _Printf, value: Value) -> str:
-    return f"{int(value) & MASK64:o}"
+    return f"{int(value) & MASK:o}"
 
 
 def _signed_octal(printf: _Printf, value: Value) -> str:
-    number = int(value) & MASK64
+    number = int(value) & MASK
     return f"{number - (number >> 63 << 64):o}"
 
 
 def _signed_radix(printf: _Printf, value: Value) -> str:
-    number = int(value) & MASK64
+    number = int(value) & MASK
     return digits(number - (number >> 63 << 64), printf.call.session.radix)
 
 
@@ -358,11 +358,11 @@ def _plain(printf: _Printf, value: Value) -> str:
 
 
 def _size(printf: _Printf, value: Value) -> str:
-    return sized(int(value) & MASK64)
+    return sized(int(value) & MASK)
 
 
 def _time(printf: _Printf, value: Value) -> str:
-    number = int(value) & MASK64
+    number = int(value) & MASK
     return calendar(number - (number >> 63 << 64), printf.call.session.radix)
 
 

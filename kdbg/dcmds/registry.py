@@ -324,9 +324,7 @@ def dcmd(name: str, summary: str, **details: Any) -> Callable[[F], F]:
     def declare(function: F) -> F:
         options = tuple(details.pop("options", ()))
         docstring = details.pop("help", "")
-        declared = [
-            Dcmd(one, summary, function, options=options, help=docstring, **details) for one in name.split(",")
-        ]
+        declared = [Dcmd(one, summary, function, options=options, help=docstring, **details) for one in name.split(",")]
         function.__dict__.setdefault("dcmds", []).extend(declared)
         return function
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kdbg.dcmds.registry import NONE, Call, View, dcmd, flag, word
-from kdbg.dcmds.typedefs import Definition, parse
-from kdbg.dcmds.typenames import lookup, number_reader, take_type_name
+from kdbg.dcmds.typed.typedefs import Definition, parse
+from kdbg.dcmds.typed.typenames import lookup, number_reader, take_type_name
 from kdbg.errors import CommandError, Error, TypeNotFound, UsageError
 from kdbg.lang.errors import Silent
 from kdbg.lang.formats_numbers import digits, prefixed

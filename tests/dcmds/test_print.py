@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kdbg.dcmds.leaves import Style
-from kdbg.dcmds.memory import Memory
-from kdbg.dcmds.render import Renderer
+from kdbg.dcmds.typed.leaves import Style
+from kdbg.dcmds.typed.memory import Memory
+from kdbg.dcmds.typed.render import Renderer
 from kdbg.errors import ReadError
 from kdbg.symbols.ctf import CtfContainer
 from samples.ctf import CtfWriter
