@@ -12,6 +12,7 @@ from kdbg.lang.numbers import to_number
 if TYPE_CHECKING:
     from kdbg.lang.session import Session
 
+
 def parse_options(
     session: Session, declared: Sequence[Option], words: Sequence[Word], lenient: bool = False
 ) -> tuple[Options, list[Word]]:

@@ -35,9 +35,7 @@ def resolve(text: str) -> str:
 
 def escape(text: str) -> str:
     """Show a text with the escapes of C."""
-    return "".join(
-        _NAMES.get(char) or (char if " " <= char <= "~" else f"\\{ord(char):03o}") for char in text
-    )
+    return "".join(_NAMES.get(char) or (char if " " <= char <= "~" else f"\\{ord(char):03o}") for char in text)
 
 
 def longest_character_sequence(text: str, at: int) -> tuple[int, bool | None, int]:

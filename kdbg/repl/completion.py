@@ -129,9 +129,7 @@ class LanguageCompleter(Completer):
         from kdbg.lang.formats_letters import LETTERS
 
         return (
-            Described(letter.char, 0, display_meta=letter.help)
-            for letter in LETTERS.values()
-            if letter.writes is False
+            Described(letter.char, 0, display_meta=letter.help) for letter in LETTERS.values() if letter.writes is False
         )
 
     # words behind a command

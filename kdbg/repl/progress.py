@@ -104,7 +104,5 @@ class Progress:
             return
         self._spinner = Spinner("line", text)
         console = Console(file=self._stream, markup=False, highlight=False)
-        self._live = Live(
-            self._spinner, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
-        )
+        self._live = Live(self._spinner, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
         self._live.start()

@@ -62,8 +62,7 @@ def test_a_file_of_bytes_is_decoded_only_when_told_how(tmp_path):
     target = raw(tmp_path, bytes.fromhex("5548"))
     assert run(target, "0::dis") == ""
     assert run(target, "::dismode ia32", "0/2i") == (
-        "disassembly mode is ia32 (Intel 32-bit disassembler)\n"
-        f"{'0:':16}pushl  %ebp\n{'':16}decl   %eax\n"
+        f"disassembly mode is ia32 (Intel 32-bit disassembler)\n{'0:':16}pushl  %ebp\n{'':16}decl   %eax\n"
     )
 
 

@@ -31,10 +31,14 @@ def test_rows_begin_at_a_multiple_of_sixteen_and_the_address_is_marked(target):
 
 
 def test_length_by_option_or_by_count(target):
-    assert run(target, "10::dump -l 11") == run(target, "10,11::dump") == (
-        HEADING
-        + "10:  10111213 14151617 18191a1b 1c1d1e1f  ................\n"
-        + "20:  20212223 24252627 28292a2b 2c2d2e2f   !\"#$%&'()*+,-./\n"
+    assert (
+        run(target, "10::dump -l 11")
+        == run(target, "10,11::dump")
+        == (
+            HEADING
+            + "10:  10111213 14151617 18191a1b 1c1d1e1f  ................\n"
+            + "20:  20212223 24252627 28292a2b 2c2d2e2f   !\"#$%&'()*+,-./\n"
+        )
     )
 
 

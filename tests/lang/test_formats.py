@@ -109,7 +109,7 @@ def test_an_empty_list_shows_a_word(target):
 
 
 def test_a_failed_read_is_told_before_the_unfinished_line_and_the_list_goes_on(target):
-    assert run(target, "10/JJ\"x\"B") == (
+    assert run(target, '10/JJ"x"B') == (
         "kdbg: failed to read data from target: cannot read past current end of file\n"
         "kdbg: failed to read data from target: cannot read past current end of file\n"
         f"{'0x10:':16}41              x\n"

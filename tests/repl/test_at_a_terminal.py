@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")
 
 Start = Callable[..., Terminal]
 CORE = "domu-sxc16.core"
-FOREVER = '::eval ",ffffffff::eval \'1>a\'"'
+FOREVER = "::eval \",ffffffff::eval '1>a'\""
 
 
 @pytest.fixture

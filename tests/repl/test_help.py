@@ -100,9 +100,7 @@ def everything(target: Target) -> list[tuple[str, Dcmd | Walker]]:
 
 
 @pytest.mark.parametrize("name", ["domu-sxc16.core", "xen-tiny.core"])
-def test_everything_has_a_summary_and_every_dcmd_and_option_more(
-    sample: Callable[[str], Dump], name: str
-) -> None:
+def test_everything_has_a_summary_and_every_dcmd_and_option_more(sample: Callable[[str], Dump], name: str) -> None:
     lacking = []
     for where, one in everything(sample(name)):
         if not one.summary:
