@@ -12,8 +12,8 @@ from kdbg.dcmds.solaris.walkers import cpu_problem
 from kdbg.errors import CommandError, Error, ReadError, UsageError
 from kdbg.kernels.contexts import context_registers
 from kdbg.kernels.solaris.cpus import CpuInfo, Cpus, context_of
+from kdbg.kernels.solaris.lists import StoppedError
 from kdbg.kernels.solaris.stacks import Unwinder
-from kdbg.kernels.solaris.walks import BrokenListError
 from kdbg.records import Frame
 
 
@@ -55,7 +55,7 @@ def cpuinfo(call: Call) -> Iterator[CpuInfo]:
     for address, cpu in matching:
         try:
             yield cpus.info(address, cpu, None if interrupts is None else interrupts.get(cpu["id"], {}))
-        except BrokenListError as broken:
+        except StoppedError as broken:
             what = "disp_t" if broken.address == cpu["dispatcher"] else "kthread_t"
             raise CommandError(f"failed to read {what} at {broken.address:x}: {broken.reason}") from None
 

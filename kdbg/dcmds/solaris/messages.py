@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from kdbg.dcmds.registry import OPTIONAL, Call, Table, View, dcmd, flag
 from kdbg.errors import CommandError, Error
+from kdbg.kernels.solaris.lists import StoppedError
 from kdbg.kernels.solaris.messages import MessageError, Messages, SolarisMessage
-from kdbg.kernels.solaris.walks import BrokenListError
 
 
 class MessageTable(Table):
@@ -87,5 +87,5 @@ def _addresses(call: Call, part: Messages) -> Iterator[int]:
         raise CommandError(f"failed to read log_recent: {error.reason}") from None
     try:
         yield from part.walk(first)
-    except BrokenListError as broken:
+    except StoppedError as broken:
         call.warn(f"failed to read msgb structure at {broken.address:x}: {broken.reason}")

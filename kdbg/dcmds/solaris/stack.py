@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from kdbg.dcmds.registry import OPTIONAL, REQUIRED, Call, Table, View, dcmd, flag
 from kdbg.errors import CommandError, Error, ReadError, UsageError
 from kdbg.kernels.solaris.findstack import MOST_BYTES, StackFinder
+from kdbg.kernels.solaris.lists import StoppedError
 from kdbg.kernels.solaris.stacks import Unwinder
 from kdbg.kernels.solaris.threads import FREE, SolarisThread, Threads
-from kdbg.kernels.solaris.walks import BrokenListError
 from kdbg.records import Frame
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ def whatthread(call: Call) -> Iterator[StackSlot]:
     try:
         for address, thread in part.walk():
             yield from _slots(call, part, address, thread, pattern, panic_stack)
-    except BrokenListError as broken:
+    except StoppedError as broken:
         call.warn(f"failed to read thread at {broken.address:x}: {broken.reason}")
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from kdbg.dcmds.registry import Walk, WalkError, walker
 from kdbg.errors import Error, ReadError, SymbolNotFound
 from kdbg.kernels.solaris.cpus import Cpus
+from kdbg.kernels.solaris.lists import StoppedError, follow
 from kdbg.kernels.solaris.processes import Processes
 from kdbg.kernels.solaris.threads import Threads, deathrow, taskq_threads, wait_channels, waiting_on
-from kdbg.kernels.solaris.walks import BrokenListError, follow
 
 GENUNIX = "genunix"
 
@@ -29,7 +29,7 @@ def each_thread(walk: Walk, process: int = 0) -> Iterator[int]:
 def _told(addresses: Iterator[int], warn: Callable[[str], None], text: str) -> Iterator[int]:
     try:
         yield from addresses
-    except BrokenListError as broken:
+    except StoppedError as broken:
         warn(f"{text.format(broken.address)}: {broken.reason}")
 
 
@@ -58,7 +58,7 @@ def processes(walk: Walk) -> Iterator[int]:
 
 def cpu_problem(error: Error) -> str:
     """Why the CPUs cannot be walked, in mdb's words."""
-    if isinstance(error, BrokenListError):
+    if isinstance(error, StoppedError):
         return f"failed to read cpu at {error.address:x}: {error.reason}"
     if isinstance(error, SymbolNotFound):
         return f"failed to read '{error.name}': {error.reason}"
@@ -151,5 +151,5 @@ def blocked(walk: Walk) -> Iterator[int]:
                 return
             if turnstile.ts_waiters and int(turnstile.ts_sobj) == walk.start:
                 yield address
-    except BrokenListError as broken:
+    except StoppedError as broken:
         walk.warn(f"failed to read thread at {broken.address:x}: {broken.reason}")

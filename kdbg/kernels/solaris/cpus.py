@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import Error, ReadError
 from kdbg.kernels.solaris.clock import lbolt
+from kdbg.kernels.solaris.lists import follow, unreadable
 from kdbg.kernels.solaris.registers import panic
 from kdbg.kernels.solaris.threads import FREE, INTERRUPT_THREAD, Threads
-from kdbg.kernels.solaris.walks import BrokenListError, follow
 from kdbg.records import Cpu
 from kdbg.symbols.layouts import Layout
 
@@ -98,7 +98,7 @@ class Cpus:
     def walk(self) -> list[tuple[int, dict[str, Any]]]:
         """The CPUs by id: (address, members). After a panic the copy ``panic_cpu`` stands for the CPU that panicked.
 
-        Raises `BrokenListError` where one cannot be read, other `Error`s where the walk cannot begin.
+        Raises `StoppedError` where one cannot be read, other `Error`s where the walk cannot begin.
         """
         copy: int | None = None
         panicked: dict[str, Any] = {}
@@ -116,7 +116,7 @@ class Cpus:
     def info(self, address: int, cpu: dict[str, Any], interrupts: dict[int, int] | None = None) -> CpuInfo:
         """What a CPU is doing; with ``interrupts`` (level -> thread) its threads too.
 
-        Raises `BrokenListError` with the address of what could not be read: its queues, or a thread.
+        Raises `StoppedError` with the address of what could not be read: its queues, or a thread.
         """
         runnable, queue = self._queue(cpu["dispatcher"], interrupts is not None)
         threads = self.kernel.part(Threads)
@@ -168,7 +168,7 @@ class Cpus:
             queues = self.kernel.load("disp_t", dispatcher)
             count, runnable = queues.disp_npri, queues.disp_nrunnable
         except ReadError as error:
-            raise BrokenListError(dispatcher, error) from error
+            raise unreadable(dispatcher, error) from error
         if not runnable or not with_threads:
             return runnable, ()
         layout = Layout(self.kernel.type("dispq_t"), {"first": "dq_first"})
@@ -197,7 +197,7 @@ def _whole(load: Any, address: int) -> dict[str, Any]:
     try:
         found: dict[str, Any] = load(address)
     except ReadError as error:
-        raise BrokenListError(address, error) from error
+        raise unreadable(address, error) from error
     return found
 
 

@@ -1,8 +1,9 @@
 """The kernel's lists, trees and rings: bounded, proof against cycles, and they tell where they stopped.
 
 Each walk is an iterator of addresses. One that cannot begin raises `StoppedError` before the first address, one that is
-cut short raises it in the middle; its text is what the language prints, ``started`` tells the two apart. Where an
-element leads back to one that was seen already the walk ends so too: a damaged list is the normal case in a crash dump.
+cut short raises it in the middle; ``started`` tells the two apart. Its text is what the language prints, but for
+`follow`, whose callers have words of their own for its ``address`` and ``reason``. Where an element leads back to one
+that was seen already the walk ends too: a damaged list is the normal case in a crash dump.
 
 Sources: <sys/list_impl.h> (list_t), <sys/avl_impl.h> (avl_tree_t; a 64-bit node packs its parent with its index and
 balance into one word, a 32-bit one has members for them).
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST = 1 << 20
 """Elements after which a walk is taken for a damaged one."""
+MOST_FOLLOWED = 4_000_000
+"""Steps after which `follow` ends: more elements than any kernel's memory holds."""
 MOST_ELEMENT = 1 << 20
 """Bytes beyond which an element's size is taken for rubbish."""
 AVL_INDEX_SHIFT, AVL_PARENT_MASK = 2, ~7
@@ -39,6 +42,11 @@ class StoppedError(Error):
         self.started = started
         self.address = address
         self.reason = reason
+
+
+def unreadable(address: int, error: ReadError) -> StoppedError:
+    """What stops a walk at an element that cannot be read."""
+    return StoppedError(f"{address:x}", True, address, error.reason)
 
 
 def prefixed(address: int) -> str:
@@ -240,3 +248,23 @@ def chain(
         at = found[member]
         if at == start:
             return
+
+
+def follow(
+    first: int, load: Callable[[int], dict[str, Any]], member: str, note: Callable[[str], None] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Elements along a pointer, until it is null or leads back: (address, members). Raises `StoppedError`.
+
+    ``note`` is told of a circle that does not close at ``first``.
+    """
+    address, seen = first, set[int]()
+    while address and address not in seen and len(seen) < MOST_FOLLOWED:
+        seen.add(address)
+        try:
+            found = load(address)
+        except ReadError as error:
+            raise unreadable(address, error) from error
+        yield address, found
+        address = found[member]
+    if note is not None and address not in (0, first):
+        note(f"list at {first:x}: it leads back to {address:x}; the walk ends there")

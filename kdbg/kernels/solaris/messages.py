@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import ReadError
-from kdbg.kernels.solaris.walks import BrokenListError, follow
+from kdbg.kernels.solaris.lists import StoppedError, follow
 from kdbg.records import LogEntry
 from kdbg.symbols.layouts import Layout
 
@@ -60,7 +60,7 @@ class Messages:
             raise MessageError(f"failed to read queue_t at {queue:x}", queue, error) from error
 
     def walk(self, first: int) -> Iterator[int]:
-        """Messages from one on, by b_next. Raises `BrokenListError`."""
+        """Messages from one on, by b_next. Raises `StoppedError`."""
         return (address for address, _ in follow(first, self._load, "next"))
 
     def _load(self, address: int) -> dict[str, Any]:
@@ -99,5 +99,5 @@ def log(kernel: Solaris) -> Iterator[SolarisMessage]:
                 yield part.record(address)
             except MessageError as error:
                 kernel.target.note(f"message {address:x}: {error}")
-    except BrokenListError as broken:
+    except StoppedError as broken:
         kernel.target.note(f"list of messages: it ends at {broken}")

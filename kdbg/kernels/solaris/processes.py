@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import Error, ReadError
-from kdbg.kernels.solaris.walks import BrokenListError
+from kdbg.kernels.solaris.lists import StoppedError, unreadable
 from kdbg.records import Process
 from kdbg.symbols.layouts import Layout
 
@@ -158,14 +158,14 @@ class Processes:
             if found["child"]:
                 pending.append((found["child"], "p_child", address))
 
-    def ancestors(self, address: int) -> tuple[list[int], BrokenListError | None]:
+    def ancestors(self, address: int) -> tuple[list[int], StoppedError | None]:
         """The ancestors of a process, the first of all processes first, and which on the way is unreadable."""
         found: list[int] = []
         while len(found) < MOST_ANCESTORS:
             try:
                 parent = self.load(address)["parent"]
             except ReadError as error:
-                return found[::-1], BrokenListError(address, error)
+                return found[::-1], unreadable(address, error)
             if not parent or parent in found:
                 break
             found.append(parent)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import Error, ReadError, SymbolNotFound, TypeNotFound
-from kdbg.kernels.solaris.walks import BrokenListError, follow
+from kdbg.kernels.solaris.lists import StoppedError, follow
 from kdbg.records import Thread
 from kdbg.symbols.layouts import Layout
 
@@ -235,7 +235,7 @@ class Threads:
     def walk(self, process: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
         """All threads in the order of the kernel's list, or those of one process: (address, `MEMBERS`).
 
-        Raises `BrokenListError` where one cannot be read, other `Error`s where the walk cannot begin.
+        Raises `StoppedError` where one cannot be read, other `Error`s where the walk cannot begin.
         """
         if process:
             first, member = int(self.kernel.load("proc_t", process).p_tlist), "forward"
@@ -269,7 +269,7 @@ def threads(kernel: Solaris, start: int | None = None) -> Iterator[SolarisThread
     try:
         for address, found in part.walk():
             yield part.record(address, found)
-    except BrokenListError as broken:
+    except StoppedError as broken:
         kernel.target.note(f"list of threads: it ends at {broken}")
 
 
@@ -279,7 +279,7 @@ def threads(kernel: Solaris, start: int | None = None) -> Iterator[SolarisThread
 def deathrow(kernel: Solaris, name: str) -> Iterator[int]:
     """Threads that have ended and wait to be reaped (``thread_deathrow``, ``lwp_deathrow``), by t_forw.
 
-    Raises `BrokenListError`.
+    Raises `StoppedError`.
     """
     part = kernel.part(Threads)
     return (address for address, _ in follow(kernel.word_at(name), part.load, "forward"))
@@ -291,7 +291,7 @@ def sleep_queue_of(channel: int, count: int) -> int:
 
 
 def wait_channels(kernel: Solaris) -> Iterator[int]:
-    """The channels on which threads sleep: each once, queue by queue. Raises `BrokenListError`."""
+    """The channels on which threads sleep: each once, queue by queue. Raises `StoppedError`."""
     threads, channels = set[int](), set[int]()
     for first in _sleep_queues(kernel):
         for address, found in _sleepers(kernel, first):
@@ -304,7 +304,7 @@ def wait_channels(kernel: Solaris) -> Iterator[int]:
 
 
 def waiting_on(kernel: Solaris, channel: int) -> Iterator[int]:
-    """The threads that sleep on a channel. Raises `BrokenListError`."""
+    """The threads that sleep on a channel. Raises `StoppedError`."""
     queues = _sleep_queues(kernel)
     for address, found in _sleepers(kernel, queues[sleep_queue_of(channel, len(queues))]):
         if found["wait_channel"] == channel:
@@ -331,7 +331,7 @@ def _sleepers(kernel: Solaris, first: int) -> Iterator[tuple[int, dict[str, Any]
 def taskq_threads(kernel: Solaris, taskq: int) -> Iterator[int]:
     """The threads that serve a task queue: those that it lists, or, where it is dynamic, those that name it; 0: of any.
 
-    Raises `ReadError` where its list cannot be read, `BrokenListError` where the list of all threads breaks.
+    Raises `ReadError` where its list cannot be read, `StoppedError` where the list of all threads breaks.
     """
     listed = _listed_threads(kernel, taskq) if taskq else None
     if listed is not None:
