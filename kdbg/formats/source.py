@@ -13,6 +13,21 @@ if TYPE_CHECKING:
     from construct import Construct
 
 
+def is_url(name: str) -> bool:
+    """Whether a name is that of something elsewhere: ``scheme://...``."""
+    scheme, separator, _ = name.partition("://")
+    return bool(separator) and scheme.replace("+", "").replace("-", "").isalnum()
+
+
+def open_source(name: str) -> Source:
+    """The bytes of a file, or behind a URL. Raises `FormatError`."""
+    if not is_url(name):
+        return Source(name)
+    from kdbg.formats.remote import RemoteSource
+
+    return RemoteSource(name)
+
+
 class Source:
     """The bytes of one file, mapped read-only; nothing is read before it is asked for.
 

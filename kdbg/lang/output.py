@@ -28,14 +28,21 @@ class Sink(Protocol):
         ...
 
 
+def to_bytes(text: str) -> bytes:
+    """The bytes that a text of the language stands for."""
+    return text.encode("latin-1", "replace")
+
+
 class FileSink:
     """A file descriptor; ``before``: the sink whose text must be out first."""
 
     def __init__(self, descriptor: int, before: FileSink | None = None) -> None:
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self._before = before
         self._waiting: list[str] = []
         self._size = 0
+        self.encode: Callable[[str], bytes] = to_bytes
+        """What makes bytes of text: whoever knows that a terminal reads them puts something more careful here."""
         self.log: Callable[[str], None] | None = None
         """What gets all that is written, too."""
 
@@ -58,12 +65,12 @@ class FileSink:
         """
         if not self._waiting:
             return
-        data = "".join(self._waiting).encode("latin-1", "replace")
+        data = self.encode("".join(self._waiting))
         self._waiting.clear()
         self._size = 0
         try:
             while data:
-                data = data[os.write(self._descriptor, data) :]
+                data = data[os.write(self.descriptor, data) :]
         except BrokenPipeError:
             raise
         except OSError as error:
