@@ -52,10 +52,11 @@ class Touched:
         return self._words(frames, indexes, width)
 
 
-def slim(target: Dump, path: str, commands: Sequence[str] = (), form: str | None = None) -> int:
+def slim(target: Dump, path: str, commands: Sequence[str] = (), form: str | None = None, bare: bool = False) -> int:
     """Run the commands and write the pages that they touch; the number of pages. Raises `FormatError`.
 
-    ``target`` must be fresh: what it has read before is not noted.
+    ``target`` must be fresh: what it has read before is not noted. ``bare``: nothing besides, so that commands that
+    were not given may lack symbols and types.
     """
     from kdbg.lang.output import ListSink
     from kdbg.lang.session import Session
@@ -65,7 +66,7 @@ def slim(target: Dump, path: str, commands: Sequence[str] = (), form: str | None
     for command in commands or DEFAULT:
         session.execute(command)
     kernel = target.kernel
-    if kernel is not None:
+    if kernel is not None and not bare:
         _touch_names(kernel)
     return convert(target.image, path, form or natural_format(target.image), touched.frames)
 

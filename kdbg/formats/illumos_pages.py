@@ -148,7 +148,7 @@ class LzjbPages:
         self._sizes_at = array("q", bytes(8 * self._count))
         """Of each page by its position: offset of the word with its size; 0 where there is none."""
         self._index()
-        self._held = self._count - self._sizes_at.count(0)
+        self._held: int = self._count - self._sizes_at.count(0)
         self._cache: OrderedDict[int, memoryview | None] = OrderedDict()
         if self._held < self._count:
             dump.damage.append(f"{self._count} pages, the file holds {self._held}")
@@ -249,7 +249,7 @@ class BzipPages:
             self._fill(dump, file)
             file.truncate(max(1, self._count) * PAGE)
             self._plain = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        self._held = sum(self._seen)
+        self._held: int = sum(self._seen)
         if self._held < self._count:
             dump.damage.append(f"{self._count} pages, the file holds {self._held}")
 

@@ -10,7 +10,7 @@ from kdbg.errors import Error, UsageError
 
 USAGE = {
     "info": "kdbg info [--format text|json] FILE ...",
-    "slim": "kdbg slim FILE ... -o OUT [--cmd COMMAND] ... [--format FORMAT]",
+    "slim": "kdbg slim FILE ... -o OUT [--cmd COMMAND] ... [--bare] [--format FORMAT]",
     "convert": "kdbg convert FILE ... -o OUT --format FORMAT",
 }
 
@@ -147,10 +147,10 @@ def slim(words: Sequence[str]) -> int:
     import kdbg
     from kdbg.slim import slim as make
 
-    given = Given(words, ("-o", "--cmd", "--format"))
+    given = Given([word for word in words if word != "--bare"], ("-o", "--cmd", "--format"))
     out = given.required("-o")
     with kdbg.open(*given.files) as target:
-        pages = make(target, out, given.options["--cmd"], given.one("--format"))
+        pages = make(target, out, given.options["--cmd"], given.one("--format"), "--bare" in words)
     return _written(out, pages)
 
 
