@@ -51,7 +51,9 @@ def _fill_standard_streams() -> None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"kdbg: {text}\n")
+    from kdbg.repl.screen import visible
+
+    sys.stderr.write(visible(f"kdbg: {text}".encode("utf-8", "surrogateescape").decode("latin-1")) + "\n")
 
 
 def _session(words: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -22,6 +23,10 @@ def make_session(arguments: Arguments, kind: Callable[[Target], S]) -> S:
     from kdbg.repl.opening import open_target
 
     session = kind(open_target(arguments))
+    if os.isatty(1) or os.isatty(2):
+        from kdbg.repl.screen import for_terminal
+
+        session.careful_with(os.isatty, for_terminal)
     session.settings = arguments.settings
     session.target.without_commands = "nomods" in session.settings.flags or "m" in arguments
     session.target.without_types = "noctf" in session.settings.flags

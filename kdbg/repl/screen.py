@@ -44,6 +44,16 @@ def _shown(piece: str, unicode: bool) -> str:
     return "".join(f"\\{byte:03o}" for byte in data)
 
 
+def for_terminal(text: str) -> bytes:
+    """Text of the language as bytes that a terminal may be given."""
+    return visible(text, is_unicode(sys.stdout)).encode("utf-8", "replace")
+
+
+def is_unicode(stream: object) -> bool:
+    """Whether the stream's terminal takes UTF-8."""
+    return (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
+
+
 class Stopped(KeyboardInterrupt):
     """The person has seen enough of a command's output. No code on the way catches it."""
 
@@ -70,7 +80,7 @@ class Screen:
         size: Callable[[], os.terminal_size] = lambda: terminal_size(),
     ) -> None:
         self.stream: Stream = stream if stream is not None else sys.stdout
-        self.unicode = (getattr(self.stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
+        self.unicode = is_unicode(self.stream)
         self.log: Callable[[str], None] | None = None
         """What gets all that is written, too, as it was."""
         self.paging = False

@@ -13,7 +13,7 @@ from kdbg.lang.session import Session
 from kdbg.lang.source import StringSource
 from kdbg.repl.pager import Pager
 from kdbg.repl.progress import Progress
-from kdbg.repl.screen import ErrorScreen, Screen
+from kdbg.repl.screen import ErrorScreen, Screen, for_terminal
 from kdbg.target import Target
 
 
@@ -55,6 +55,7 @@ class TerminalSession(Session):
         self.echoes_nothing = False
         self._child_has_terminal = self._told_child = False
         super().__init__(target, self.screen, self.errors)
+        self.encode_for_shell = for_terminal
 
     def _more(self) -> int | None:
         with self.progress.suspended():
