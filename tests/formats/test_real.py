@@ -1,0 +1,118 @@
+"""Small real dumps out of samples/real: registers, translations, symbols and pages as others tell them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import kdbg
+from kdbg.formats import open_image
+from kdbg.lang.output import ListSink
+from kdbg.lang.session import Session
+
+FOLDER = Path(__file__).parent.parent.parent / "samples" / "real"
+EXPECTED: dict[str, dict[str, Any]] = json.loads((FOLDER / "expected.json").read_text())
+KERNELS = ("lx61-panic.elf", "lx61-arm64.elf", "lx61-i386.elf")
+SLICES = ("lx61-slice.kdump-zstd", "lx61-slice.flat-zlib")
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Path of a real dump by its name, unpacked."""
+    folder = tmp_path_factory.mktemp("real")
+
+    def path(name: str) -> Path:
+        found = folder / name
+        if not found.exists():
+            found.write_bytes(lzma.decompress((FOLDER / f"{name}.xz").read_bytes()))
+        return found
+
+    return path
+
+
+def said(path: Path, command: str) -> str:
+    """What a command prints."""
+    with kdbg.open(path) as target:
+        sink = ListSink()
+        Session(target, sink, ListSink()).execute(command)
+        return sink.text()
+
+
+def named(target: Any, symbol: str) -> list[Any]:
+    """All symbols of a name."""
+    return [found for found in target.kernel.symbols if found.name == symbol]
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_registers_are_those_that_the_emulator_shows(real: Callable[[str], Path], name: str) -> None:
+    contexts = open_image(str(real(name))).contexts
+    wanted = EXPECTED[name]["registers"]
+    assert len(contexts) == len(wanted)
+    for context, registers in zip(contexts, wanted, strict=True):
+        names = {key: key if key in context else key.replace("e", "r", 1) for key in registers}
+        assert {key: context[names[key]] for key in registers} == {k: int(v, 16) for k, v in registers.items()}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_translations_are_those_of_the_machine(real: Callable[[str], Path], name: str) -> None:
+    with kdbg.open(real(name)) as target:
+        for virtual, physical in EXPECTED[name]["translations"]:
+            assert target.translate(int(virtual, 16)).pfn == int(physical, 16) >> 12
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_symbols_are_those_of_kallsyms(real: Callable[[str], Path], name: str) -> None:
+    with kdbg.open(real(name)) as target:
+        for symbol, address in EXPECTED[name]["symbols"]:
+            assert any(found.address == int(address, 16) for found in named(target, symbol)), symbol
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("lx61-panic.elf", ("Linux 6.1.0-56-cloud-amd64", "87347 of the kernel, 12 modules")),
+        ("lx61-arm64.elf", ("Linux 6.1.0-50-cloud-arm64", "machine: arm64, 2 CPU contexts")),
+        ("lx61-i386.elf", ("Linux 6.1.0-50-686", "kallsyms by VMCOREINFO")),
+        ("xen-linux-pv.core", ("written by Xen 4.17.7", "machine: paravirtual x86-64")),
+    ],
+)
+def test_status(real: Callable[[str], Path], name: str, words: tuple[str, ...]) -> None:
+    text = said(real(name), "::status")
+    for word in words:
+        assert word in text
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "functions"),
+    [
+        (
+            "lx61-panic.elf",
+            "::cpustack -c 1",
+            ["delay_tsc", "panic", "sysrq_handle_crash", "vfs_write", "do_syscall_64"],
+        ),
+        (
+            "lx61-arm64.elf",
+            "::cpustack -c 1",
+            ["cpu_do_idle", "do_idle", "cpu_startup_entry", "secondary_start_kernel"],
+        ),
+        ("lx61-i386.elf", "::cpustack -c 0", ["default_idle", "do_idle", "cpu_startup_entry", "rest_init"]),
+    ],
+)
+def test_stacks(real: Callable[[str], Path], name: str, command: str, functions: list[str]) -> None:
+    text = said(real(name), command)
+    places = [text.index(f"{function}+") for function in functions]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("name", SLICES)
+def test_pages_are_those_that_libkdumpfile_reads(real: Callable[[str], Path], name: str) -> None:
+    image, digest = open_image(str(real(name))), hashlib.sha256()
+    for frame in image.pages:
+        digest.update(frame.to_bytes(8, "little") + bytes(image.page(frame) or b""))
+    assert digest.hexdigest() == EXPECTED[name]["sha256"]
