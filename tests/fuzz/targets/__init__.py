@@ -1,0 +1,1 @@
+"""Fuzz targets, one a parser: run with atheris where it is installed, else with mutations from seeds."""
