@@ -56,6 +56,10 @@ def open(path: str | PathLike[str], *more: str | PathLike[str]) -> Dump:  # noqa
 
     ``more``: further files of the same dump: a namelist and its core in either order (``open("unix.0", "vmcore.0")``),
     the files of a split set.
+
+    The file is mapped, never written to. If somebody cuts it short while it is open, the system ends the process
+    (SIGBUS) at the next read behind the new end: copy a dump that is still being written. Threads may share a dump: its
+    commands take turns.
     """
     import os
 

@@ -7,6 +7,7 @@ from kdbg.errors import UsageError
 from kdbg.lang.errors import Abort, Silent
 from kdbg.lang.log import Log
 from kdbg.lang.options import parse_options
+from kdbg.lang.source import file_name
 
 CHUNK = 65536
 
@@ -26,7 +27,7 @@ def cat(call: Call) -> None:
             call.fail("expected string argument")
             continue
         try:
-            with open(word, "rb") as stream:
+            with open(file_name(word), "rb") as stream:
                 while chunk := stream.read(CHUNK):
                     session.out.raw(chunk.decode("latin-1"))
         except OSError as error:
@@ -88,7 +89,7 @@ def _start(call: Call, name: str | None) -> None:
             session.log.close()
             session.log = None
         try:
-            session.log = Log(name)
+            session.log = Log(name, file_name(name))
         except OSError as error:
             session.warn(f"failed to open {name}: {error.strerror}")
             raise Silent from None

@@ -9,6 +9,7 @@ from kdbg.dcmds import declared, found_names, group_of, load_file
 from kdbg.dcmds.registry import NONE, Call, Dcmd, Need, Table, Walker, Word, dcmd, flag, text, word
 from kdbg.errors import CommandError, Error, UsageError
 from kdbg.lang.errors import Abort, Silent
+from kdbg.lang.source import file_name
 
 BUILT_IN = "kdbg"
 """The group of the language's own dcmds."""
@@ -262,7 +263,7 @@ def load(call: Call) -> None:
     name = call.words[0]
     if call.session.settings.safe:
         raise Abort("modules are not loaded: --safe")
-    module = load_file(name)
+    module = load_file(file_name(name))
     if module is None:
         if call.options.s:
             raise Silent

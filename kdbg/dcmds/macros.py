@@ -7,7 +7,7 @@ import os
 from kdbg.dcmds.registry import NONE, Call, dcmd
 from kdbg.errors import TypeNotFound, UsageError
 from kdbg.lang.errors import ABORTED, Abort
-from kdbg.lang.source import FileSource
+from kdbg.lang.source import FileSource, file_name
 
 _HELP = """Reads commands from a file. A name without a slash is looked for along the macro path (::set -I). Where there
 is no such file, the name of one of mdb's old macros runs the dcmd that took its place ($M lists them), and the name of
@@ -107,7 +107,7 @@ def _open(call: Call, name: str) -> FileSource | None:
         raise Abort("macro files are not read: --safe")
     folders = [""] if "/" in name else session.settings.macro_path
     for folder in folders:
-        path = os.path.join(folder, name)
+        path = os.path.join(folder, file_name(name))
         try:
             return FileSource(path)
         except OSError:

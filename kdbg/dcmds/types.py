@@ -11,6 +11,7 @@ from kdbg.dcmds.typed.typenames import lookup, number_reader, take_type_name
 from kdbg.errors import CommandError, Error, TypeNotFound, UsageError
 from kdbg.lang.errors import Silent
 from kdbg.lang.formats_numbers import digits, prefixed
+from kdbg.lang.source import file_name
 from kdbg.records import Text
 from kdbg.symbols.model import Kind, Type
 from kdbg.symbols.synthetic import SyntheticTypes, synthetic_types
@@ -195,7 +196,7 @@ def _read(call: Call, made: SyntheticTypes, path: str) -> None:
     if call.session.settings.safe:
         raise CommandError("files are not read: --safe")
     try:
-        made.read(read_types(path))
+        made.read(read_types(file_name(path)))
     except OSError as error:
         call.warn(f"failed to parse ctf data in {path}: {error.strerror}")
     except Error as error:
@@ -209,7 +210,7 @@ def _write(call: Call, made: SyntheticTypes, path: str) -> None:
     if call.session.settings.safe:
         raise CommandError("files are not written to: --safe")
     try:
-        with open(path, "wb") as file:
+        with open(file_name(path), "wb") as file:
             file.write(made.bytes())
     except OSError as error:
         raise CommandError(f"failed to write synthetics to file {path}: {error.strerror}") from None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 
 class Log:
-    """A file that gets what a person types, each character behind the prompt (as in mdb), and all that is written."""
+    """A file that gets what a person types, each character behind the prompt (as in mdb), and all that is written.
 
-    def __init__(self, name: str) -> None:
+    ``name``: what it is called in messages; ``path``: where it is.
+    """
+
+    def __init__(self, name: str, path: str) -> None:
         self.name = name
         self.enabled = True
-        self._stream = open(name, "a", encoding="latin-1", errors="replace", newline="\n")  # noqa: SIM115
+        self._stream = open(path, "a", encoding="latin-1", errors="replace", newline="\n")  # noqa: SIM115
 
     def typed(self, text: str, prompt: str) -> None:
         """Take what was read."""

@@ -13,6 +13,14 @@ from collections.abc import Callable
 CHUNK = 65536
 
 
+def file_name(word: str) -> str:
+    """The name of a file that a word of the language stands for: its characters are bytes."""
+    try:
+        return os.fsdecode(word.encode("latin-1"))
+    except UnicodeEncodeError:  # text that was never bytes: a program's
+        return word
+
+
 class Source:
     """Lines with a name and a number."""
 

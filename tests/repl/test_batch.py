@@ -182,3 +182,16 @@ def test_a_pipe_is_refused(folder, words):
 def test_an_argument_is_bytes_as_typed_text_is(folder):
     done = kdbg(folder, "-e", "::echo \u20ac", "bytes")
     assert done.stdout == kdbg(folder, "bytes", typed="::echo \u20ac\n").stdout == "\u20ac \n"
+
+
+def test_files_have_any_name(folder):
+    """Typed or as an argument: a word of the language is bytes, and so is a name."""
+    for name in ("k\u00f6\u20acr", "\u00e9"):
+        (folder / name).write_text("1=K\n")
+
+        text = f"::cat {name}\n$<./{name}\n::log {name}.log\n"
+        done = kdbg(folder, "bytes", typed=text)
+        assert done.stdout.startswith("1=K\n"), done.stdout
+        assert kdbg(folder, "-e", f"::cat {name}", "bytes").stdout == "1=K\n"
+        assert done.stdout.split()[:2] == ["1=K", "1"]
+        assert (folder / f"{name}.log").exists()
