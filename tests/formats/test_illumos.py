@@ -174,7 +174,7 @@ def test_a_chain_that_leads_round_ends(tmp_path: Path) -> None:
         ({"wordsize": 16}, "words of 16 bits"),
         ({"pagesize": 8192}, "pages of 8192 bytes"),
         ({"npages": 1 << 40}, "table of 1099511627776 page frames"),
-        ({"pfn": -1}, "page frames"),
+        ({"pfn": -1}, "pfn at offset -1"),
     ],
 )
 def test_headers_that_cannot_be_are_refused_by_name(tmp_path: Path, values: dict[str, int], words: str) -> None:
