@@ -166,7 +166,7 @@ def _canonical(addresses: Words, bits: int) -> NDArray[np.bool_]:
 def leaves(space: AddressSpace, start: int, end: int) -> Iterator[ArrayTranslation]:
     """All present leaves in [start, end), a batch of tables at a time."""
     mode = space.mode
-    if not mode.levels:
+    if not mode.levels or space.root >> 64:  # a damaged root may lie beyond all memory
         return
     tables = np.array([space.root], np.uint64)
     bases = np.zeros(1, np.uint64)
