@@ -13,7 +13,7 @@ from kdbg.formats.flattened import FlattenedSource
 from kdbg.formats.image import Image
 from kdbg.formats.known import recognise
 from kdbg.formats.packed import advice, head_of, kind_of, unpack
-from kdbg.formats.source import Source
+from kdbg.formats.source import Source, open_source
 
 FORMATS = (
     ("kdbg.formats.xc_core", "XcCore"),
@@ -43,9 +43,11 @@ class NotADump(FormatError):
 def open_image(path: str) -> Image:
     """Open a dump by what its first bytes say; one inside gzip, bzip2, xz or zstd is unpacked to a temporary file.
 
+    ``path``: a file, or a URL (``s3://``, ``http://`` ...), of which only the ranges that are needed are fetched.
+
     Raises `NotADump` where no format knows it, another `FormatError` where one does and it is damaged.
     """
-    source = Source(path)
+    source = open_source(path)
     packed = kind_of(source)
     if packed is None:
         return _open(source)

@@ -52,13 +52,15 @@ def open_target(arguments: Arguments) -> Target:
     if wants_elf and not head.startswith(ELF_MAGIC):
         raise OpenError(f"{files[0]} is not an ELF file")
     for name in files[1:2]:
-        if name != "-" and not os.path.exists(name):
+        if name != "-" and "://" not in name and not os.path.exists(name):
             raise OpenError(f"failed to access {name}: No such file or directory")
     if len(files) == 3 and files[2].rpartition("/")[2].startswith("vmdump."):
         files.pop()  # the same dump, packed: `mdb *.0` names all three
     dump = _dump(files, head, arguments)
     if dump is not None:
         return dump
+    if "://" in files[0] and not os.path.exists(files[0]):
+        raise OpenError(f"failed to open {files[0]}: no dump that is known; other files are opened from a disk only")
     if head.startswith(ELF_MAGIC):
         return _object(files[0], arguments)
     return _raw(files, arguments)
@@ -108,6 +110,8 @@ def _numbered(files: list[str]) -> list[str]:
 
 
 def _head(name: str, verb: str) -> bytes:
+    if "://" in name and not os.path.exists(name):
+        return _remote_head(name, verb)
     try:
         if stat.S_ISFIFO(os.stat(name).st_mode):
             raise OpenError(f"failed to {verb} {name}: a pipe, which has no middle to go to")
@@ -115,6 +119,16 @@ def _head(name: str, verb: str) -> bytes:
             return stream.read(HEAD)
     except OSError as error:
         raise OpenError(f"failed to {verb} {name}: {error.strerror}") from None
+
+
+def _remote_head(url: str, verb: str) -> bytes:
+    from kdbg.formats.source import open_source
+
+    try:
+        source = open_source(url)
+        return bytes(source.read(0, min(HEAD, source.size)))
+    except FormatError as error:
+        raise OpenError(f"failed to {verb} {error}") from None
 
 
 def _nothing(arguments: Arguments) -> Target:
