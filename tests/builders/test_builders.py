@@ -1,4 +1,4 @@
-"""The builders against facts that do not come from kdbg: sizes in headers, ELF as others read it, code as it disassembles."""
+"""The builders against facts that do not come from kdbg: headers, ELF as others read it, code as it disassembles."""
 
 from __future__ import annotations
 

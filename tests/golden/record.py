@@ -31,10 +31,8 @@ def commands(target: kdbg.dump.Dump) -> Iterator[str]:
     for attribute in ("DCMDS", "WALKERS"):
         names = {name for table in tables(target, attribute) for some in table.values() for name in some}
         for name in sorted(names - LEFT_OUT):
-            if attribute == "WALKERS":
-                typed = f"::walk {name}"
-            else:
-                typed = f"::{name}" if name[0].isalnum() else name
+            prefix = "::walk " if attribute == "WALKERS" else "::" if name[0].isalnum() else ""
+            typed = prefix + name
             yield typed
             yield f"{somewhere}{typed}"
 
