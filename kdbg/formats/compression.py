@@ -33,7 +33,7 @@ def _zlib() -> Decompress:
 
     def decompress(data: bytes | memoryview, size: int) -> bytes:
         try:
-            return zlib_decompress(data, size)  # type: ignore[no-any-return]
+            return bytes(zlib_decompress(data, size))
         except DeflateError:  # it says nothing of what is wrong, and refuses what is not exactly one page
             return _standard_zlib(data, size)
 
