@@ -286,7 +286,7 @@ def _placed(call: Call, frame: int, level: int, books: Hats) -> Place:
     pfn = _pfn_of(call, frame) if books.paravirtual else frame
     if pfn is None:
         raise CommandError(f"Invalid mfn {digits(frame, call.session.radix)}")
-    offset = call.address & books.mmu.level_offset[level]
+    offset = call.address & books.mmu.level_offset[level] if books.mmu is not None else 0
     return Place(call.address, pfn, frame if books.paravirtual else None, (pfn << PAGE_SHIFT) + offset)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kdbg.errors import CommandError, Error, ReadError
 from kdbg.kernels.solaris.lists import Guard
@@ -69,6 +69,24 @@ class Mapping:
     entry: int
 
 
+@dataclass(frozen=True, slots=True)
+class Mmu:
+    """What the kernel says of its paging: members of struct hat_mmu_info (<sys/hat_i86.h>)."""
+
+    max_level: int
+    ptes_per_table: int
+    pte_size: int
+    pt_nx: int
+    pt_global: int
+    level_shift: tuple[int, ...]
+    """By level, as the next two."""
+    level_mask: tuple[int, ...]
+    level_offset: tuple[int, ...]
+
+
+MOST_LEVELS = 8
+
+
 class Hats:
     """The page tables of one kernel as it keeps them itself."""
 
@@ -80,13 +98,23 @@ class Hats:
         self._known: dict[int, dict[tuple[int, int], list[Htable]]] = {}
 
     @functools.cached_property
-    def mmu(self) -> Any:
-        """The kernel's struct hat_mmu_info, or None where it cannot be read or is not set up yet."""
+    def mmu(self) -> Mmu | None:
+        """The kernel's struct hat_mmu_info, or None where it cannot be read, is not set up yet, or makes no sense."""
         try:
             found = self.kernel.variable_value("mmu").load()
-        except Error:
+            levels = int(found.num_level)
+            if not found.max_level < levels <= MOST_LEVELS:
+                return None
+            numbers = [int(found[name]) for name in ("max_level", "ptes_per_table", "pte_size", "pt_nx", "pt_global")]
+            tables = [
+                tuple(int(found[name][level]) for level in range(levels))
+                for name in ("level_shift", "level_mask", "level_offset")
+            ]
+        except (Error, TypeError):  # its type may be damaged: a structure where a number belongs
             return None
-        return found if found.num_level and found.num_level <= 8 and found.max_level < found.num_level else None
+        if not all(0 <= shift < 64 for shift in tables[0]):
+            return None
+        return Mmu(*numbers, tables[0], tables[1], tables[2])
 
     @functools.cached_property
     def kernel_hat(self) -> int:
@@ -145,9 +173,9 @@ class Hats:
         by_place = self._places(hat)
         top = mmu.max_level if hat.max_level is None else hat.max_level
         for level in range(mmu.max_level + 1):
-            base = 0 if level == top else address & mmu.level_mask[level + 1]
+            base = 0 if level in (top, mmu.max_level) else address & mmu.level_mask[level + 1]
             for table in by_place.get((level, base), ()):
-                yield Mapping(level, table.address, self.entry(hat, table, address))
+                yield Mapping(level, table.address, self.entry(mmu, hat, table, address))
 
     def _places(self, hat: Hat) -> dict[tuple[int, int], list[Htable]]:
         """The tables of a hat by (level, first address); those of a few hats are remembered."""
@@ -160,9 +188,8 @@ class Hats:
             self._known[hat.address] = found
         return self._known[hat.address]
 
-    def entry(self, hat: Hat, table: Htable, address: int) -> int:
+    def entry(self, mmu: Mmu, hat: Hat, table: Htable, address: int) -> int:
         """The entry for an address in a table; 0 where it cannot be read."""
-        mmu = self.mmu
         index = (address - table.vaddr >> mmu.level_shift[table.level]) & mmu.ptes_per_table - 1
         size = mmu.pte_size
         try:
