@@ -37,7 +37,7 @@ def main() -> None:
     play(core.name)
     if sys.stdin.isatty() and sys.stdout.isatty():
         print(
-            f"\nIt is yours now: the same dump, at the prompt. ::help helps, $q leaves. The dump is in {FOLDER}.\n",
+            f"\nIt is yours now: the same dump, at the prompt. ::help helps, $q leaves.\nThe dump: {core}\n",
             flush=True,
         )
         os.execv(sys.executable, [sys.executable, "-m", "kdbg.cli", core.name])

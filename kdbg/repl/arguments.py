@@ -15,10 +15,12 @@ LONG_WITH_ARGUMENT = frozenset({"format", "script"})
 
 USAGE = """\
 Usage: kdbg [options] [file ...]
-       kdbg info file
+       kdbg info file ...     what a file is
+       kdbg slim, convert     dumps out of dumps (kdbg slim --help)
 
-files: a crash dump (with its namelist, or all parts of a set), an ELF file, or any file; N means unix.N and vmcore.N
-    -e text      run the text in place of standard input (may be given several times)
+files: a crash dump (with its namelist, or all parts of a set), an ELF file, or
+any file; N means unix.N and vmcore.N
+    -e text      run the text, not standard input (may be given several times)
     -f           take the file as flat bytes, whatever it is
     -u           take it as an ELF file
     -w           open it for writing (never a dump)
@@ -30,10 +32,12 @@ files: a crash dump (with its namelist, or all parts of a set), an ELF file, or 
     -S           do not read ~/.kdbgrc
     -A           without the commands that know the kernel
     -m, -M       load no symbols of modules, or all of them
-    -k, -y, -C, -D, -F, -L, -R, -W, -p, -K, -U  as mdb has them, where that means something for a file
+    -k, -y, -C, -D, -F, -L, -R, -W, -p, -K, -U
+                 as mdb has them, where that means something for a file
     --script file      run a file in place of standard input
     --format format    text, json, jsonl or csv
-    --safe             no shell, no writing, no reading of other files: for scripts from strangers
+    --safe             no shell, no writing, no reading of other files: for
+                       scripts from strangers
     --strict           exit status 1 after any error
     --explain          print the Python that a pipeline stands for
     --version, --help

@@ -13,6 +13,22 @@ USAGE = {
     "slim": "kdbg slim FILE ... -o OUT [--cmd COMMAND] ... [--bare] [--format FORMAT]",
     "convert": "kdbg convert FILE ... -o OUT --format FORMAT",
 }
+HELP = {
+    "info": "Says what each file is, without looking for a kernel in it.",
+    "slim": """\
+Writes a smaller dump: the pages that the commands touch, with all symbols and
+types. It is written only when it is whole, and never over another file.
+    -o OUT           the file to write
+    --cmd COMMAND    a command that the new dump has to answer; several may be
+                     given (without any: ::status, ::ps, ::msgbuf and the like)
+    --bare           nothing besides what the commands touch
+    --format FORMAT  its format; without it, one that keeps all there is""",
+    "convert": """\
+Writes the same dump in another format. It is written only when it is whole,
+and never over another file.
+    -o OUT           the file to write
+    --format FORMAT  elf, kdump, kdump-zstd, vmcore or xen-elf""",
+}
 
 
 class Given:
@@ -50,6 +66,9 @@ class Given:
 
 def run(mode: str, words: Sequence[str]) -> int:
     """Run a command; the exit status: 0, 1 where it failed, 2 for wrong usage."""
+    if "--help" in words:
+        print(f"Usage: {USAGE[mode]}\n\n{HELP[mode]}")
+        return 0
     try:
         return MODES[mode](words)
     except UsageError as error:

@@ -247,6 +247,21 @@ def test_info_of_many_files_goes_on(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert str(tmp_path / "none") in told.err
 
 
+@pytest.mark.parametrize("mode", sorted(tools.MODES))
+def test_help_is_no_error_and_fits_the_window(mode: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tools.run(mode, ["--help"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith(f"Usage: kdbg {mode} ")
+    assert not told.err
+    assert max(map(len, told.out.splitlines())) <= 80
+
+
+def test_help_names_every_format_that_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    tools.run("convert", ["--help"])
+    told = capsys.readouterr().out
+    assert [name for name in WRITERS if name not in told] == []
+
+
 @pytest.mark.parametrize("words", [["slim", "dump"], ["convert", "dump", "-o", "x"], ["info"], ["info", "--what", "x"]])
 def test_wrong_usage_is_told(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert tools.run(words[0], words[1:]) == 2

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kdbg.repl.arguments import ArgumentError, parse
+from kdbg.repl.arguments import USAGE, ArgumentError, parse
+from kdbg.repl.tools import MODES
 
 
 def test_letters_and_files_may_be_mixed():
@@ -41,3 +42,8 @@ def test_the_first_thing_that_is_wrong_is_said(words, said):
     with pytest.raises(ArgumentError) as caught:
         parse(words)
     assert str(caught.value) == said
+
+
+def test_the_usage_fits_the_window_and_names_all_modes():
+    assert max(map(len, USAGE.splitlines())) <= 80
+    assert [mode for mode in MODES if mode not in USAGE] == []
