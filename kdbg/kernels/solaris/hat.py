@@ -85,6 +85,8 @@ class Mmu:
 
 
 MOST_LEVELS = 8
+_MMU_NUMBERS = ("max_level", "ptes_per_table", "pte_size", "pt_nx", "pt_global")
+_MMU_TABLES = ("level_shift", "level_mask", "level_offset")
 
 
 class Hats:
@@ -105,16 +107,17 @@ class Hats:
             levels = int(found.num_level)
             if not found.max_level < levels <= MOST_LEVELS:
                 return None
-            numbers = [int(found[name]) for name in ("max_level", "ptes_per_table", "pte_size", "pt_nx", "pt_global")]
+            numbers = {name: int(found[name]) for name in _MMU_NUMBERS}
             tables = [
                 tuple(int(found[name][level]) for level in range(levels))
-                for name in ("level_shift", "level_mask", "level_offset")
+                for name in _MMU_TABLES
             ]
         except (Error, TypeError):  # its type may be damaged: a structure where a number belongs
             return None
         if not all(0 <= shift < 64 for shift in tables[0]):
             return None
-        return Mmu(*numbers, tables[0], tables[1], tables[2])
+        shifts, masks, offsets = tables
+        return Mmu(**numbers, level_shift=shifts, level_mask=masks, level_offset=offsets)
 
     @functools.cached_property
     def kernel_hat(self) -> int:
