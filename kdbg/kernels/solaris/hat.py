@@ -108,10 +108,7 @@ class Hats:
             if not found.max_level < levels <= MOST_LEVELS:
                 return None
             numbers = {name: int(found[name]) for name in _MMU_NUMBERS}
-            tables = [
-                tuple(int(found[name][level]) for level in range(levels))
-                for name in _MMU_TABLES
-            ]
+            tables = [tuple(int(found[name][level]) for level in range(levels)) for name in _MMU_TABLES]
         except (Error, TypeError):  # its type may be damaged: a structure where a number belongs
             return None
         if not all(0 <= shift < 64 for shift in tables[0]):
