@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from kdbg.dump import Dump
+    from kdbg.processcore import ProcessTarget
 
 __version__ = "0.1.0"
 
@@ -51,11 +52,11 @@ __all__ = [
 ]
 
 
-def open(path: str | PathLike[str], *more: str | PathLike[str]) -> Dump:  # noqa: A001
-    """Open a dump by what its bytes say. Raises `FormatError`.
+def open(path: str | PathLike[str], *more: str | PathLike[str]) -> Dump | ProcessTarget:  # noqa: A001
+    """Open a dump by what its bytes say: a machine's, or the core of a process. Raises `FormatError`.
 
     ``more``: further files of the same dump: a namelist and its core in either order (``open("unix.0", "vmcore.0")``),
-    the files of a split set.
+    the files of a split set, the program and the libraries of a process.
 
     The file is mapped, never written to. If somebody cuts it short while it is open, the system ends the process
     (SIGBUS) at the next read behind the new end: copy a dump that is still being written. Threads may share a dump: its
@@ -63,8 +64,14 @@ def open(path: str | PathLike[str], *more: str | PathLike[str]) -> Dump:  # noqa
     """
     import os
 
-    from kdbg.dump import Dump
-    from kdbg.formats import open_images
+    from kdbg.formats import open_files
+    from kdbg.formats.image import Image
 
-    image, beside = open_images([os.fspath(name) for name in (path, *more)])
-    return Dump(image.source.name, image, beside)
+    found, beside = open_files([os.fspath(name) for name in (path, *more)])
+    if isinstance(found, Image):
+        from kdbg.dump import Dump
+
+        return Dump(found.source.name, found, beside)
+    from kdbg.processcore import ProcessTarget
+
+    return ProcessTarget(found.source.name, found, beside)

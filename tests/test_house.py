@@ -22,7 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("symbols",),
     ("target", "disasm"),
     ("kernels",),
-    ("dump", "objectfile", "rawfile", "nothing"),
+    ("dump", "processcore", "objectfile", "rawfile", "nothing"),
     ("dcmds",),
     ("lang",),
     ("convert", "slim"),
@@ -37,6 +37,7 @@ may use them."""
 
 UPWARD = {
     ("kdbg.dump", "kdbg.lang.session"),  # Dump.run: the language over the dump, for Python
+    ("kdbg.processcore", "kdbg.lang.session"),  # the same over the core of a process
     ("kdbg.disasm", "kdbg.lang.formats_numbers"),
 }
 """(module, what it imports when it is called) of the only ways up."""

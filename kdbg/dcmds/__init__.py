@@ -152,6 +152,8 @@ def tables(target: Target, attribute: str) -> Iterator[Table]:
         yield LANGUAGE
         if target.kind == "dump":
             yield DUMP
+    if target.kind == "process":
+        yield getattr(importlib.import_module("kdbg.dcmds.process"), attribute)
     if target.kind == "dump":
         package = _kernel_package(target)
         if package is not None:

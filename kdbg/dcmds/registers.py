@@ -44,7 +44,7 @@ def _text64(found: Mapping[str, int], view: View) -> Iterator[str]:
     yield f"%rbp = 0x{get('rbp'):016x}"
     yield f"%rsp = 0x{get('rsp'):016x}"
     yield f"%rflags = 0x{get('rflags') & 0xFFFFFFFF:08x}"
-    yield from _flags(get("rflags"))
+    yield from flag_lines(get("rflags"))
     yield ""
     yield f"%cs = 0x{get('cs'):04x}\t%ds = 0x{get('ds'):04x}\t%es = 0x{get('es'):04x}\t%fs = 0x{get('fs') & 0xFFFF:04x}"
     yield f"%gs = 0x{get('gs') & 0xFFFF:04x}\t%gsbase = 0x{get('gsbase'):x}\t%kgsbase = 0x{get('kgsbase'):x}"
@@ -63,14 +63,15 @@ def _text32(found: Mapping[str, int], view: View) -> Iterator[str]:
     yield f"%esp = 0x{get('esp'):08x}"
     yield ""
     yield f"%eflags = 0x{get('eflags'):08x}"
-    yield from _flags(get("eflags"))
+    yield from flag_lines(get("eflags"))
     yield ""
     yield f"  %uesp = 0x{get('uesp'):08x}"
     yield f"%trapno = 0x{get('trapno'):x}"
     yield f"   %err = 0x{get('err'):x}"
 
 
-def _flags(flags: int) -> Iterator[str]:
+def flag_lines(flags: int) -> Iterator[str]:
+    """The flags register in two lines."""
     fields = " ".join(f"{name}={flags >> bit & 1}" for name, bit in FLAG_FIELDS.items())
     yield f"  {fields} iopl=0x{flags >> 12 & 3:x}"
     yield f"  status=<{','.join(name.upper() if flags >> bit & 1 else name for name, bit in FLAGS.items())}>"

@@ -1,4 +1,4 @@
-"""Dump formats: bytes -> `Image`. One module a format; `open_image` asks each whether it knows the file.
+"""Dump formats: bytes -> `Image`, or `ProcessCore`. One module a format; each is asked whether it knows the file.
 
 A new format is a new module and one line in `FORMATS`.
 """
@@ -6,7 +6,7 @@ A new format is a new module and one line in `FORMATS`.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import FormatError
 from kdbg.formats.flattened import FlattenedSource
@@ -15,11 +15,15 @@ from kdbg.formats.known import recognise
 from kdbg.formats.packed import advice, head_of, kind_of, unpack
 from kdbg.formats.source import Source, open_source
 
+if TYPE_CHECKING:
+    from kdbg.formats.process_core import ProcessCore
+
 FORMATS = (
     ("kdbg.formats.xc_core", "XcCore"),
     ("kdbg.formats.xen_elf", "XenElf"),
     ("kdbg.formats.illumos", "IllumosDump"),
     ("kdbg.formats.kdump", "Kdump"),
+    ("kdbg.formats.process_core", "ProcessCore"),
     ("kdbg.formats.elf_core", "ElfCore"),
     ("kdbg.formats.lime", "Lime"),
     ("kdbg.formats.lime", "Avml"),
@@ -41,6 +45,17 @@ class NotADump(FormatError):
 
 
 def open_image(path: str) -> Image:
+    """Open the dump of a machine. Raises as `open_file`, and `FormatError` for the core of a process."""
+    return _machine(open_file(path))
+
+
+def _machine(found: Image | ProcessCore) -> Image:
+    if not isinstance(found, Image):
+        raise FormatError(found.source.name, "the core of a process, not of a machine: it has no pages and no kernel")
+    return found
+
+
+def open_file(path: str) -> Image | ProcessCore:
     """Open a dump by what its first bytes say; one inside gzip, bzip2, xz or zstd is unpacked to a temporary file.
 
     ``path``: a file, or a URL (``s3://``, ``http://`` ...), of which only the ranges that are needed are fetched.
@@ -59,10 +74,10 @@ def open_image(path: str) -> Image:
     return image
 
 
-def _open(source: Source) -> Image:
+def _open(source: Source) -> Image | ProcessCore:
     if FlattenedSource.recognises(source):
         source = FlattenedSource(source)
-    image: Image = _recognised(source)(source)
+    image: Image | ProcessCore = _recognised(source)(source)
     return image
 
 
@@ -84,20 +99,27 @@ def _recognised(source: Source, whole: bool = True) -> Any:
 
 
 def open_images(paths: list[str]) -> tuple[Image, list[str]]:
-    """Open the files of one dump; the image, and those of the files that are no dumps (namelists).
+    """Open the files of one dump of a machine, as `open_files`. Raises `FormatError` for the core of a process too."""
+    found, beside = open_files(paths)
+    return _machine(found), beside
 
-    Several dumps are one only if their format joins them: the files of a split set. Raises as `open_image`, and
+
+def open_files(paths: list[str]) -> tuple[Image | ProcessCore, list[str]]:
+    """Open the files of one dump; the image, and those of the files that are no dumps (namelists, programs).
+
+    Several dumps are one only if their format joins them: the files of a split set. Raises as `open_file`, and
     `FormatError` where dumps do not belong together.
     """
     images, beside = [], []
     for path in paths:
         try:
-            images.append(open_image(path))
+            images.append(open_file(path))
         except NotADump:
             if path == paths[-1] and not images:
                 raise
             beside.append(path)
     first, *others = images
     if others:
-        first.join(others)
+        machine = _machine(first)
+        machine.join([_machine(other) for other in others])
     return first, beside

@@ -49,6 +49,10 @@ FLAGS_ONE, FLAGS_END = 1 << 1, 1 << 22
 """Of the flags register: the bit that is always set; bits from here on are always clear."""
 
 
+def _itself(target: int) -> int | None:
+    return target
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """What the frames are looked for in."""
@@ -66,6 +70,8 @@ class Machine:
     """Address of the symbol of that name."""
     arm: bool = False
     """Whether it is an arm64, whose kernels always have frame pointers; else x86."""
+    resolve: Callable[[int], int | None] = _itself
+    """Where a call ends that goes to an address: behind a stub, what the stub jumps to; None where that is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +223,7 @@ def _target(machine: Machine, call: int | bool) -> int | None:
     if isinstance(call, bool):
         return None
     function = machine.function(call)
-    return None if function is not None and function[0].name.startswith(THUNKS) else call
+    return None if function is not None and function[0].name.startswith(THUNKS) else machine.resolve(call)
 
 
 def _read_some(machine: Machine, address: int, size: int) -> bytes:
@@ -233,6 +239,11 @@ def _read_some(machine: Machine, address: int, size: int) -> bytes:
         if not parts:
             raise
     return b"".join(parts)
+
+
+def scan(machine: Machine, pc: int, base: int, data: bytes) -> list[Frame]:
+    """The callers of the function at ``pc`` (0: not known) by a part of a stack alone: its bytes from ``base`` on."""
+    return list(_best_chain(machine, base, data, _entry(machine, pc)))
 
 
 def _interrupt_frame(machine: Machine, base: int, data: bytes) -> tuple[int, int, int] | None:

@@ -81,7 +81,7 @@ def run(mode: str, words: Sequence[str]) -> int:
 
 def info(words: Sequence[str]) -> int:
     """What each file is, without looking for a kernel in it."""
-    from kdbg.formats import NotADump, open_images
+    from kdbg.formats import NotADump, open_files
     from kdbg.repl.screen import visible as clean
 
     given = Given(words, ("--format",))
@@ -91,7 +91,7 @@ def info(words: Sequence[str]) -> int:
     failed = 0
     for file in given.files:
         try:
-            image, _ = open_images([file])
+            image, _ = open_files([file])
         except NotADump as error:
             sys.stderr.write(clean(f"kdbg: {error}") + f"\n{looks_like(file)}\n")
             failed = 1
@@ -164,11 +164,15 @@ def looks_like(file: str) -> str:
 def slim(words: Sequence[str]) -> int:
     """A small dump of what some commands touch."""
     import kdbg
+    from kdbg.dump import Dump
+    from kdbg.errors import FormatError
     from kdbg.slim import slim as make
 
     given = Given([word for word in words if word != "--bare"], ("-o", "--cmd", "--format"))
     out = given.required("-o")
     with kdbg.open(*given.files) as target:
+        if not isinstance(target, Dump):
+            raise FormatError(target.name, "the core of a process: only dumps of machines are made smaller")
         pages = make(target, out, given.options["--cmd"], given.one("--format"), "--bare" in words)
     return _written(out, pages)
 
