@@ -154,7 +154,7 @@ class ProcessTarget(Target):
             if file.start <= region.address < file.end:
                 return file.name
         found = self.loaded.at(region.address)
-        if found is not None and not (region.flags & PF_W and region.address >= found.end):
+        if found is not None and (not notes.files or region.address == found.base):
             return found.path or found.label
         if any(region.address <= place < region.end for place in self._stack_places):
             return STACK

@@ -46,7 +46,7 @@ def default_mode(target: Target) -> str:
     """The mode that fits a target."""
     if target.kind == "raw":
         return "default"
-    if target.kind == "dump" and target.info.architecture in ("arm64", "aarch64"):  # type: ignore[attr-defined]
+    if target.kind in ("dump", "process") and target.info.architecture in ("arm64", "aarch64"):  # type: ignore[attr-defined]
         return ARM
     return "amd64" if target.bits == 64 else "ia32"
 

@@ -103,7 +103,20 @@ class ProcessCore:
             )
         if not self.notes.threads:
             self.damage.append("it tells of no thread")
-        return sorted(found, key=lambda region: region.address)
+        found.sort(key=lambda region: region.address)
+        return sorted(found + self._untold(found), key=lambda region: region.address)
+
+    def _untold(self, found: list[Region]) -> list[Region]:
+        """Ranges that only NT_FILE tells of: gdb's gcore leaves them out when nobody can have written to them."""
+        starts, added, reached = [region.address for region in found], [], 0
+        for file in sorted(self.notes.files):
+            at = bisect_right(starts, file.start)
+            before = found[at - 1].end if at else 0
+            after = starts[at] if at < len(starts) else 1 << self.bits
+            if max(before, reached) <= file.start < file.end <= after:
+                added.append(Region(file.start, file.end - file.start, 0, 0, 0, PF_R))
+                reached = file.end
+        return added
 
     def region(self, address: int) -> Region | None:
         """The range that an address lies in, or None."""

@@ -24,7 +24,8 @@ LINUX, ILLUMOS = "Linux", "illumos"
 MOST_THREADS = 1 << 14
 MOST_FILES = 1 << 16
 
-AT_PHDR, AT_BASE, AT_ENTRY, AT_RANDOM, AT_EXECFN, AT_SYSINFO_EHDR, AT_SUN_EXECNAME = 3, 7, 9, 25, 31, 33, 2014
+AT_PHDR, AT_PHNUM, AT_BASE, AT_ENTRY, AT_RANDOM, AT_EXECFN = 3, 5, 7, 9, 25, 31
+AT_SYSINFO_EHDR, AT_SUN_EXECNAME = 33, 2014
 """Entries of the auxiliary vector (<elf.h>, illumos' <sys/auxv.h>)."""
 
 ILLUMOS_REGISTERS = {

@@ -9,7 +9,8 @@ Source: DWARF 5 (6.4, 7.24), the Linux Standard Base (.eh_frame, .eh_frame_hdr),
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kdbg.errors import ReadError
@@ -20,6 +21,8 @@ MOST_ENTRY = 1 << 16
 """Bytes of a frame's description."""
 MOST_INSTRUCTIONS = 1 << 14
 MOST_FRAMES = 1 << 22
+MOST_LISTED = 1 << 16
+"""Frames of an object without a header that are looked at."""
 NEGATE_RA_STATE = 0x2D
 """DW_CFA_AARCH64_negate_ra_state, DW_CFA_GNU_window_save elsewhere."""
 
@@ -73,12 +76,21 @@ class Unwound:
 
 
 class FrameTable:
-    """The frames of one object. ``header``: address of its .eh_frame_hdr."""
+    """The frames of one object.
 
-    def __init__(self, read: Read, header: int, bits: int) -> None:
+    ``header``: address of its .eh_frame_hdr, 0: it has none; ``section``: address and size of its .eh_frame, which is
+    gone through if there is no header.
+    """
+
+    def __init__(self, read: Read, header: int, bits: int, section: tuple[int, int] = (0, 0)) -> None:
         self._read, self._bits, self._base = read, bits, header
         self._count = self._table = 0
         self._common: dict[int, Common] = {}
+        self._entries: list[tuple[int, int]] = []
+        """(first address, the entry's) by address, where there is no header."""
+        if not header:
+            self._entries = sorted(self._all(*section))
+            return
         try:
             version, _, count_form, table_form = read(header, 4)
             if version == 1 and table_form == 0x3B and count_form in (0x03, 0x0B):  # sorted, 32-bit, from the header
@@ -104,7 +116,25 @@ class FrameTable:
 
     # finding
 
+    def _all(self, address: int, size: int) -> Iterator[tuple[int, int]]:
+        """Every frame of an .eh_frame, as far as it makes sense."""
+        end = address + size
+        try:
+            for _ in range(MOST_LISTED):
+                if address + 4 >= end:
+                    return
+                at, cursor = self._entry(address)
+                distance = cursor.unsigned(4)
+                if distance:
+                    yield cursor.encoded(self._common_at(at - distance).encoding), address
+                address = at + cursor.size
+        except (ReadError, Contradiction, ValueError, IndexError):
+            return
+
     def _frame(self, pc: int) -> tuple[Common, int, bytes] | None:
+        if self._entries:
+            at = bisect_right(self._entries, (pc, 1 << 64)) - 1
+            return self._parse(self._entries[at][1], pc) if at >= 0 else None
         low, high = 0, self._count
         while low < high:
             middle = (low + high) // 2

@@ -23,6 +23,11 @@ class Cursor:
         """Whether nothing is left."""
         return self.at >= len(self._data)
 
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return len(self._data)
+
     def skip(self, size: int) -> None:
         """Go on by so many bytes."""
         self.at += size

@@ -30,6 +30,9 @@ class ElfFile:
     headers: ElfHeaders
     id: bytes | None
     used: bool = False
+    given: bool = False
+    why: str = ""
+    """Why it stands for an object no more than in name."""
 
 
 def open_elf(path: str) -> ElfFile | None:
@@ -54,14 +57,19 @@ class Files:
     def __init__(self, given: Sequence[str], note: Callable[[str], None]) -> None:
         self._note = note
         self.given = [found for path in given if (found := open_elf(path)) is not None]
+        for one in self.given:
+            one.given = True
         for path in given:
             if all(one.path != path for one in self.given):
                 note(f"{path} is not used: it is no ELF file")
 
-    def of(self, path: str, wanted: bytes | None, head: bytes, main: bool) -> ElfFile | None:
+    def of(
+        self, path: str, wanted: bytes | None, head: bytes, main: Callable[[ElfHeaders], bool] | None
+    ) -> ElfFile | None:
         """The file of an object: by its build id, or by the bytes at its start that the core holds.
 
-        ``path``: as it was mapped; ``main``: whether it is the program, whose file may have another name.
+        ``path``: as it was mapped. ``main``: of the program, whose file may have another name: whether what the kernel
+        told it at its start fits a file, which has to do where the core holds nothing of its headers.
         """
         for one in self.given:
             if wanted is not None and one.id == wanted:
@@ -69,7 +77,7 @@ class Files:
                 return one
         base = os.path.basename(path)
         named = [one for one in self.given if os.path.basename(one.path) == base]
-        if main and not named and len(self.given) == 1:
+        if main is not None and not named and len(self.given) == 1:
             named = self.given[:1]
         for one in named:
             if self._fits(one, wanted, head, main):
@@ -78,9 +86,9 @@ class Files:
         if not os.path.isabs(path):
             return None
         found = open_elf(path)
-        return found if found is not None and self._fits(found, wanted, head, False) else None
+        return found if found is not None and self._fits(found, wanted, head, None) else None
 
-    def _fits(self, one: ElfFile, wanted: bytes | None, head: bytes, given: bool) -> bool:
+    def _fits(self, one: ElfFile, wanted: bytes | None, head: bytes, main: Callable[[ElfHeaders], bool] | None) -> bool:
         if wanted is not None:
             if one.id == wanted:
                 return True
@@ -92,14 +100,19 @@ class Files:
                 return True
             self._refuse(one, "it begins with other bytes than what was mapped")
             return False
-        if given:
-            self._note(f"{one.path} is taken for the program: the core tells nothing that would prove it")
-            return True
-        return False
+        if main is None:
+            return False
+        if not main(one.headers):
+            self._refuse(one, "it begins elsewhere than what ran")
+            return False
+        self._note(f"{one.path} is taken for the program by where it begins: the core holds no better proof")
+        return True
 
     def _refuse(self, one: ElfFile, why: str) -> None:
-        one.used = True
-        self._note(f"{one.path} is not used: {why}")
+        if one.given:  # another object may still be made of it
+            one.why = one.why or why
+        else:
+            self._note(f"{one.path} is not used: {why}")
 
     def unused(self) -> None:
         """Note the given files that nothing in the core is made of."""
@@ -107,7 +120,7 @@ class Files:
             if not one.used:
                 one.used = True
                 has = f" (build id {one.id.hex()})" if one.id else ""
-                self._note(f"{one.path} is not used: nothing in the core is made of it{has}")
+                self._note(f"{one.path} is not used: {one.why or f'nothing in the core is made of it{has}'}")
 
     @staticmethod
     def debug(wanted: bytes | None) -> ElfFile | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from kdbg.errors import ReadError
 from kdbg.formats.process_core import PF_X, ProcessCore
-from kdbg.formats.process_notes import AT_BASE, AT_ENTRY, AT_EXECFN, AT_PHDR, AT_SUN_EXECNAME, AT_SYSINFO_EHDR
+from kdbg.formats.process_notes import AT_BASE, AT_ENTRY, AT_EXECFN, AT_PHDR, AT_PHNUM, AT_SUN_EXECNAME, AT_SYSINFO_EHDR
 from kdbg.kernels.process.dynamic import (
     HEAD,
     PT_LOAD,
@@ -39,6 +39,12 @@ if TYPE_CHECKING:
 MOST_OBJECTS = 1 << 12
 DEVICES = ("/dev/", "/memfd:", "/SYSV", "anon_inode:")
 """Beginnings of names in NT_FILE that are no files' paths."""
+
+
+def _end(headers: ElfHeaders, bias: int, base: int) -> int:
+    """The first address behind an object, by its program headers; ``base`` where they say nothing sane."""
+    ends = (s.address + s.memory_size + bias + 4095 & -4096 for s in headers.segments if s.type == PT_LOAD)
+    return max((end for end in ends if base < end <= base + (1 << 32)), default=base)
 
 
 class LoadedObject:
@@ -91,7 +97,12 @@ class LoadedObject:
     def file(self) -> ElfFile | None:
         """The file that it was made of, where it is there and proven to be the same."""
         head = bytes(self._owner.core.held(self.base, 4096)) if self._memory_headers is not None else b""
-        return self._owner.files.of(self.path, self.build_id, head, self.main)
+        return self._owner.files.of(self.path, self.build_id, head, self._could_be if self.main else None)
+
+    def _could_be(self, headers: ElfHeaders) -> bool:
+        """Whether a file could be the program, by its entry and the place of its program headers."""
+        auxv, bias = self._owner.core.notes.auxv, bias_of(headers, self.base)
+        return auxv.get(AT_ENTRY) == headers.entry + bias and auxv.get(AT_PHNUM) == len(headers.segments)
 
     @functools.cached_property
     def headers(self) -> ElfHeaders | None:
@@ -102,6 +113,11 @@ class LoadedObject:
     def bias(self) -> int:
         """What is added to the addresses in its file."""
         return bias_of(self.headers, self.base) if self.headers is not None else 0
+
+    def stretch(self, limit: int) -> None:
+        """Let it end behind its data that no file shows (bss), as its program headers tell, but before a limit."""
+        if self.headers is not None:
+            self.end = max(self.end, min(limit, _end(self.headers, self.bias, self.base)))
 
     def content(self, address: int, size: int) -> bytes:
         """What its file has for an address: up to so many bytes, maybe none."""
@@ -227,6 +243,8 @@ class Objects:
         if main is not None:
             main.main = True
             main.path = main.path or self.program_path
+        for at, one in enumerate(by_address):
+            one.stretch(by_address[at + 1].base if at + 1 < len(by_address) else 1 << self.core.bits)
         self._by_address = by_address
         self._bases = [one.base for one in by_address]
         order = self._link_order(main, by_address)
@@ -261,10 +279,11 @@ class Objects:
             taken.append((base, end))
             yield base, end, path
         vdso = self.core.notes.auxv.get(AT_SYSINFO_EHDR)
+        program = self.core.region(self.core.notes.auxv.get(AT_PHDR, 0))
         for at, region in enumerate(self.core.regions):
             if any(base <= region.address < end for base, end in taken):
                 continue
-            if bytes(self.core.held(region.address, 4)) == MAGIC:
+            if bytes(self.core.held(region.address, 4)) == MAGIC or region is program:
                 end = region.end if region.address == vdso else self._extent(at)
                 taken.append((region.address, end))
                 yield region.address, end, ""
@@ -275,10 +294,7 @@ class Objects:
         headers = headers_at(bytes(self.core.held(region.address, min(HEAD, region.size))), "")
         if headers is None:
             return region.end
-        bias = bias_of(headers, region.address)
-        ends = [s.address + s.memory_size + bias for s in headers.segments if s.type == PT_LOAD]
-        sane = [end for end in ends if region.address < end <= region.address + (1 << 32)]
-        return max([region.end, *sane])
+        return max(region.end, _end(headers, bias_of(headers, region.address), region.address))
 
     def _mapped_files(self) -> Iterator[tuple[int, int, str]]:
         """Runs of ranges of one file that NT_FILE tells of, if they are an object's: with code, or an ELF header."""

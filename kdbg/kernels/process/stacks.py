@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from kdbg.errors import ReadError
 from kdbg.formats.elf import EM_386, EM_AARCH64, EM_X86_64
 from kdbg.formats.process_core import PF_X, Region
-from kdbg.formats.process_notes import ILLUMOS, ILLUMOS_REGISTERS
+from kdbg.formats.process_notes import AT_ENTRY, ILLUMOS, ILLUMOS_REGISTERS
 from kdbg.kernels.process.cfi import FrameTable
 from kdbg.kernels.process.dynamic import PT_EH_FRAME
 from kdbg.kernels.process.memory import ProcessMemory
+from kdbg.kernels.process.objects import LoadedObject
 from kdbg.kernels.process.signals import signal_frame
 from kdbg.kernels.stackscan import Machine, called_from, scan
 from kdbg.records import Frame
@@ -29,6 +30,9 @@ from kdbg.symbols.table import Symbol
 MOST_FRAMES = 512
 SCANNED = 1 << 18
 """Bytes of a stack that are scanned."""
+
+START_SIZE = 64
+"""Bytes behind a program's entry that are taken for its first function, whose caller is nobody."""
 
 NO_CODE = "no code is mapped there"
 NULL_CALL = "called through a pointer to no code"
@@ -87,6 +91,7 @@ class Stacks:
         self._bits, self._word = core.bits, core.bits // 8
         self._abi = ABIS[core.machine]
         self._tables: dict[int, FrameTable | None] = {}
+        self._entry = core.notes.auxv.get(AT_ENTRY, 0)
         arm = core.machine == EM_AARCH64
         self._machine = Machine(
             core.bits,
@@ -161,7 +166,9 @@ class Stacks:
         table = self._table(place.pc)
         unwound = table.unwind(place.pc - (not place.exact), registers, abi.stack) if table is not None else None
         if unwound is not None:
-            pointer = unwound.cfa - 2 * self._word if not abi.link else fp
+            pointer = unwound.cfa - 2 * self._word
+            if abi.link:  # a frame's record lies anywhere in it
+                pointer = fp if sp <= fp < unwound.cfa else sp
             if unwound.pc is None:
                 return None, pointer, None
             return (
@@ -238,11 +245,11 @@ class Stacks:
         most = MOST_FRAMES - len(found)
         pc = last.pc if last is not None and self.is_code(place.pc) else 0
         guessed = scan(self._machine, pc, start, data)
-        return (guessed or list(self._unchecked(start, data)))[:most]
+        return sorted([*guessed, *self._unchecked(start, data)], key=lambda frame: frame.sp)[:most]
 
     def _ended(self, place: _Place, last: Frame, found: list[Frame]) -> bool:
         """Whether a stack ended where a thread begins: its function tells, or says that it has no caller."""
-        if last.symbol in STARTS:
+        if last.symbol in STARTS or 0 <= last.pc - self._entry < START_SIZE:
             return True
         table = self._table(last.pc) if self.is_code(last.pc) else None
         if table is None or place.pc != last.pc:
@@ -254,7 +261,7 @@ class Stacks:
         """Words that point to code, where the code itself is not there to look at."""
         for at in range(0, len(data) - self._word + 1, self._word):
             pc = int.from_bytes(data[at : at + self._word], "little")
-            if self.is_code(pc) and not self._readable(pc - 1):
+            if pc != self._entry and self.is_code(pc) and not self._readable(pc - 1):
                 function = self._function(pc - 1)
                 name, module, offset = None, None, 0
                 if function is not None:
@@ -295,12 +302,18 @@ class Stacks:
         if found is None:
             return None
         if found.base not in self._tables:
-            headers = found.headers
-            segment = next((s for s in headers.segments if s.type == PT_EH_FRAME), None) if headers else None
-            self._tables[found.base] = (
-                FrameTable(self._memory.read, segment.address + found.bias, self._bits) if segment else None
-            )
+            self._tables[found.base] = self._frame_table(found)
         return self._tables[found.base]
+
+    def _frame_table(self, found: LoadedObject) -> FrameTable | None:
+        headers, read = found.headers, self._memory.read
+        segment = next((s for s in headers.segments if s.type == PT_EH_FRAME), None) if headers else None
+        if segment is not None:
+            return FrameTable(read, segment.address + found.bias, self._bits)
+        section = found.file.headers.section(".eh_frame") if found.file is not None else None
+        if section is None:
+            return None
+        return FrameTable(read, 0, self._bits, (section.address + found.bias, section.size))
 
     def _behind_stub(self, target: int) -> int | None:
         """Where a call to an entry of a procedure linkage table leads; None where that depends on a register."""
