@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import kdbg
 from kdbg.processcore import ProcessTarget
 
@@ -49,6 +51,8 @@ def truth() -> dict[str, Any]:
 
 def process(name: str, with_files: bool = True) -> ProcessTarget:
     """A core, opened with its files or alone."""
+    if not with_files and Path("/tmp/samples").exists():
+        pytest.skip("the programs still lie at /tmp/samples, where the cores say they do")
     files = [unpacked(file) for file in FILES[name]] if with_files else []
     target = kdbg.open(unpacked(f"{name}.core"), *files)
     assert isinstance(target, ProcessTarget)

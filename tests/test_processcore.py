@@ -137,6 +137,7 @@ def test_a_file_of_another_build_is_named_and_not_read(tmp_path: Path) -> None:
     at = data.index(b"GNU\0", data.index(b"\x04\0\0\0\x14\0\0\0\x03\0\0\0")) + 4
     data[at] ^= 1
     other.write_bytes(data)
+    process("cut", with_files=False)
     found = kdbg.open(unpacked("cut.core"), other)
     assert isinstance(found, ProcessTarget)
     with pytest.raises(kdbg.ReadError):

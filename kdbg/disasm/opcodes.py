@@ -73,8 +73,8 @@ _ONE = """
 8e movw Ev,Sv
 8f @8f
 90 nop .
-98 @cbw .
-99 @cwd .
+98 @cbw
+99 @cwd
 9a lcall Iw,Iz -a
 9b fwait .
 9c pushf~ . q

@@ -91,8 +91,10 @@ class Stacks:
         self._bits, self._word = core.bits, core.bits // 8
         self._abi = ABIS[core.machine]
         self._tables: dict[int, FrameTable | None] = {}
-        self._entry = core.notes.auxv.get(AT_ENTRY, 0)
         arm = core.machine == EM_AARCH64
+        # What a signal's handler returns to in illumos: no code at all (0: other systems).
+        self._handlers_return = (1 << core.bits) - 1 if core.notes.system == ILLUMOS and not arm else 0
+        self._entry = core.notes.auxv.get(AT_ENTRY, 0)
         self._machine = Machine(
             core.bits,
             memory.read,
@@ -119,7 +121,7 @@ class Stacks:
                 break
             seen.add(key)
             following, pointer, note = self._caller(place)
-            if following is not None and following.pc == (1 << self._bits) - 1:
+            if following is not None and following.pc and following.pc == self._handlers_return:
                 following = self._before_handler(pointer) or following
             found.append(self._frame(place, pointer, note))
             if following is None:
@@ -204,14 +206,12 @@ class Stacks:
         pc = self._plain(pc)
         registers = {**place.registers, self._abi.numbers.index(self._abi.fp): saved}
         registers[self._abi.stack] = fp + 2 * self._word
-        if pc and not self._is_return(pc):
+        if pc and not self._is_return(pc) and pc != self._handlers_return:
             return None
         return _Place(pc, registers, False)
 
     def _before_handler(self, pointer: int) -> _Place | None:
         """What a signal of illumos interrupted: its frame has -1 for a return address, and a ucontext_t above it."""
-        if self._core.notes.system != ILLUMOS or self._abi.link:
-            return None
         wide = self._bits == 64
         names = ILLUMOS_REGISTERS[self._bits]
         at = pointer + (32 + 64 if wide else 20 + 36)  # fp, pc, signo, (ucp,) sip; uc_flags, _link, _sigmask, _stack
@@ -241,7 +241,9 @@ class Stacks:
         if region is None:
             return []
         start = -(-sp // self._word) * self._word
-        data = bytes(self._core.held(start, min(SCANNED, region.end - start)))
+        others = (one.registers.get(self._abi.sp, 0) for one in self._core.notes.threads)
+        end = min((other for other in others if sp < other < region.end), default=region.end)
+        data = bytes(self._core.held(start, min(SCANNED, end - start)))
         most = MOST_FRAMES - len(found)
         pc = last.pc if last is not None and self.is_code(place.pc) else 0
         guessed = scan(self._machine, pc, start, data)
