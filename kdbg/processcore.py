@@ -59,6 +59,12 @@ class ProcessTarget(Target):
         """What the core is."""
         return replace(self.core.describe(), file=self.name)
 
+    def in_short(self) -> str:
+        """What the core is, in a line."""
+        notes, count = self.core.notes, len(self.core.notes.threads)
+        who = f"{notes.name} (pid {notes.pid})" if notes.pid is not None else notes.name or "a program"
+        return f"{self.core.format}, {self.bits}-bit, {count} thread{'s' if count != 1 else ''}; {who}"
+
     def capabilities(self) -> frozenset[str]:
         """What dcmds may ask for."""
         return frozenset({"process", "symbols"})

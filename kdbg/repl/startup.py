@@ -39,6 +39,8 @@ def _wrapped(text: str, width: int) -> list[str]:
 def what_it_is(target: Target) -> list[str]:
     """What a target is, and which kernel is in it. Nothing is counted for it: the prompt is to come at once."""
     name = os.path.basename(target.name)
+    if target.kind == "process":
+        return [f"{name}: {target.in_short()}"]  # type: ignore[attr-defined]
     if target.kind != "dump":
         kind = {"object": "ELF file", "raw": "raw bytes"}.get(target.kind)
         return [f"{name}: {kind}"] if kind else []
@@ -57,7 +59,8 @@ def in_short(target: Target) -> tuple[str, str]:
     name = os.path.basename(target.name)
     kernel = getattr(target, "kernel", None)
     if kernel is None:
-        return visible(name), {"object": "ELF file", "raw": "raw bytes"}.get(target.kind, "")
+        kinds = {"object": "ELF file", "raw": "raw bytes", "process": "core of a process"}
+        return visible(name), kinds.get(target.kind, "")
     try:
         return visible(name), visible(str(kernel.describe()))
     except Error:

@@ -43,6 +43,8 @@ class Status:
     """What upanic(2), or libc as it gave up, said."""
     threads: int = 0
     damage: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What is odd besides: files that are not used, and why."""
 
 
 def _status(call: Call) -> Status:
@@ -80,6 +82,7 @@ def _status(call: Call) -> Status:
         message=notes.panic or _libc_message(target),
         threads=len(notes.threads),
         damage=tuple(core.damage),
+        notes=tuple(note for note in target.notes if note not in core.damage),
     )
 
 
@@ -105,6 +108,7 @@ def status_text(record: Status, _: View) -> str:
     if record.message and record.ended != "upanic":
         lines.append(f"libc panic message: {record.message}".rstrip("\n"))
     lines += [f"damage: {sentence}" for sentence in record.damage]
+    lines += [f"note: {sentence}" for sentence in record.notes]
     return "\n".join(lines)
 
 
