@@ -11,6 +11,7 @@ the program's names stand alone, all others behind their object's.
 from __future__ import annotations
 
 import functools
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from kdbg.errors import Error, FormatError, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.formats.elf import MAGIC
 from kdbg.formats.process_core import PF_W, PF_X, PT_LOAD, ProcessCore, Region
-from kdbg.formats.process_notes import AT_EXECFN, AT_RANDOM, ILLUMOS, Lwp
+from kdbg.formats.process_notes import AT_EXECFN, AT_RANDOM, ILLUMOS, FileRange, Lwp
 from kdbg.records import Thread
 from kdbg.target import FileMapping, Space, Target
 
@@ -104,11 +105,17 @@ class ProcessTarget(Target):
     def _lwps(self) -> list[Lwp]:
         return self.core.notes.threads
 
+    @functools.cached_property
+    def _by_tid(self) -> dict[int, Lwp]:
+        return {one.tid: one for one in reversed(self._lwps())}
+
+    def has_thread(self, tid: int) -> bool:
+        """Whether there is a thread with that id."""
+        return tid in self._by_tid
+
     def lwp(self, tid: int | None = None) -> Lwp:
         """A thread with its registers; without an id the one that the core is about. Raises `Error`."""
-        found = self.core.notes.representative
-        if tid is not None:
-            found = next((one for one in self._lwps() if one.tid == tid), None)
+        found = self.core.notes.representative if tid is None else self._by_tid.get(tid)
         if found is None:
             raise Error("the core tells of no thread" if tid is None else f"no thread {tid} in the core")
         return found
@@ -156,13 +163,14 @@ class ProcessTarget(Target):
 
     def _mapping_name(self, region: Region) -> str:
         notes = self.core.notes
-        for file in notes.files:
-            if file.start <= region.address < file.end:
-                return file.name
+        at = bisect_right(self._file_starts, region.address) - 1
+        if at >= 0 and region.address < self._files[at].end:
+            return self._files[at].name
         found = self.loaded.at(region.address)
         if found is not None and (not notes.files or region.address == found.base):
             return found.path or found.label
-        if any(region.address <= place < region.end for place in self._stack_places):
+        at = bisect_left(self._stack_places, region.address)
+        if at < len(self._stack_places) and self._stack_places[at] < region.end:
             return STACK
         if notes.heap and notes.heap[1] and region.address <= notes.heap[0] + notes.heap[1] - 1 < region.end:
             return HEAP
@@ -174,7 +182,15 @@ class ProcessTarget(Target):
         notes = self.core.notes
         found = [next((one.registers[name] for name in POINTERS if name in one.registers), 0) for one in notes.threads]
         found += [notes.auxv[key] for key in (AT_EXECFN, AT_RANDOM) if key in notes.auxv]
-        return found + ([notes.stack[0] + notes.stack[1] - 1] if notes.stack and notes.stack[1] else [])
+        return sorted(found + ([notes.stack[0] + notes.stack[1] - 1] if notes.stack and notes.stack[1] else []))
+
+    @functools.cached_property
+    def _files(self) -> list[FileRange]:
+        return sorted(self.core.notes.files)
+
+    @functools.cached_property
+    def _file_starts(self) -> list[int]:
+        return [file.start for file in self._files]
 
     def objects(self) -> list[FileMapping]:
         """The program and its shared objects, each by its first range; in cores of Linux by all it spans."""

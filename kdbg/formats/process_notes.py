@@ -238,9 +238,9 @@ def _pstatus(found: ProcessNotes, data: bytes, bits: int) -> None:
 def _lwpstatus(found: ProcessNotes, data: bytes, bits: int) -> None:
     """lwpstatus_t: pr_lwpid @4, pr_cursig @12, pr_info @16, pr_reg; it says more than pstatus_t's copy."""
     one = _lwp(data, bits)
-    at = next((at for at, other in enumerate(found.threads) if other.tid == one.tid), None)
-    if at is not None:
-        found.threads[at] = one
+    # Only the representative thread is there already, first: pstatus_t comes before the threads' own notes.
+    if found.threads and found.threads[0].tid == one.tid == found.current:
+        found.threads[0] = one
     elif len(found.threads) < MOST_THREADS:
         found.threads.append(one)
 
@@ -277,7 +277,7 @@ def _credentials(found: ProcessNotes, data: bytes, bits: int) -> None:
 def _lwpname(found: ProcessNotes, data: bytes, bits: int) -> None:
     """prlwpname_t: pr_lwpid, pr_lwpname[32]."""
     tid = struct.unpack_from("<Q", data, 0)[0]
-    for one in found.threads:
+    for one in found.threads[-1:] if len(found.threads) > 1 and found.threads[-1].tid == tid else found.threads[:1]:
         if one.tid == tid:
             one.name = _text(data[8:40]) or None
 

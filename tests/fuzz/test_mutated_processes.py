@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -102,6 +103,27 @@ def test_a_core_that_is_cut_says_so_and_answers_what_it_can(tmp_path: Path) -> N
     stack = target.registers()["rsp"]
     with pytest.raises(kdbg.ReadError, match="cut off: the core ends before it"):
         target.read(stack, 8)
+
+
+def test_many_ranges_objects_and_threads_take_no_long_time(tmp_path: Path) -> None:
+    core = IllumosCore(64).data()
+    count, phoff = struct.unpack_from("<H", core, 56)[0], 64
+    headers = core[phoff : phoff + 56 * count]
+    text = next(headers[at : at + 56] for at in range(0, len(headers), 56) if headers[at] == 1)
+    more = bytearray()
+    for at in range(60000 - count):  # each an object of its own, as far as its first page tells
+        more += text[:16] + struct.pack("<Q", 0x7000_0000_0000 + 0x2000 * at) + text[24:]
+    data = bytearray(core + headers + bytes(more))
+    struct.pack_into("<Q", data, 32, len(core))
+    struct.pack_into("<H", data, 56, 60000)
+    path = tmp_path / "core"
+    path.write_bytes(data)
+    with watchdog(10):
+        target = kdbg.open(path)
+        assert isinstance(target, ProcessTarget)
+        assert len(target.mappings()) > 50000
+        assert target.stack()
+        target.close()
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ def _frames(call: Call) -> list[Frame]:
         if not target.core.notes.threads:
             raise CommandError("failed to get current register set: the core tells of no thread")
         return target.stack()  # type: ignore[no-any-return]
-    if any(one.tid == call.address for one in target.threads()):
+    if target.has_thread(call.address):
         return target.stack(call.address)  # type: ignore[no-any-return]
     return target.stack_above(call.address)  # type: ignore[no-any-return]
 

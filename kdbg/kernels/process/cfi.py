@@ -19,7 +19,7 @@ from kdbg.kernels.process.expressions import Cursor, evaluate
 Read = Callable[[int, int], bytes]
 MOST_ENTRY = 1 << 16
 """Bytes of a frame's description."""
-MOST_INSTRUCTIONS = 1 << 14
+MOST_INSTRUCTIONS = 1 << 12
 MOST_FRAMES = 1 << 22
 MOST_LISTED = 1 << 16
 """Frames of an object without a header that are looked at."""

@@ -17,10 +17,12 @@ DT_HASH, DT_STRTAB, DT_SYMTAB, DT_STRSZ, DT_SONAME, DT_DEBUG = 4, 5, 6, 10, 14, 
 DT_SUNW_SYMTAB, DT_SUNW_SYMSZ, DT_GNU_HASH = 0x60000011, 0x60000012, 0x6FFFFEF5
 NT_GNU_BUILD_ID = 3
 SHT_STRTAB = 3
-HEAD = 1 << 16
+HEAD = 1 << 13
 """Bytes at the start of an object in which its program headers are looked for."""
+MOST_NOTE = 1 << 16
+"""Bytes of a segment of notes that is looked at."""
 MOST_DYNAMIC = 1 << 12
-MOST_SYMBOLS = 1 << 20
+MOST_SYMBOLS = 1 << 18
 MOST_STRINGS = 1 << 24
 MOST_LINKS = 1 << 12
 LONGEST_NAME = 4096
@@ -70,7 +72,7 @@ def bias_of(headers: ElfHeaders, base: int) -> int:
 def build_id(headers: ElfHeaders, read: Callable[[Segment], bytes]) -> bytes | None:
     """The build id among the notes of an object, or None; ``read``: the bytes of a segment."""
     for segment in headers.segments:
-        if segment.type != PT_NOTE or not 12 <= segment.file_size <= HEAD:
+        if segment.type != PT_NOTE or not 12 <= segment.file_size <= MOST_NOTE:
             continue
         try:
             data = read(segment)

@@ -10,6 +10,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from kdbg.errors import ReadError
@@ -237,8 +238,9 @@ class Objects:
     @functools.cached_property
     def listed(self) -> list[LoadedObject]:
         """The objects: the program, then as the dynamic linker has them, then by address."""
-        found = {base: LoadedObject(self, base, end, path) for base, end, path in self._places()}
-        by_address = [found[base] for base in sorted(found)][:MOST_OBJECTS]
+        places = islice(self._places(), MOST_OBJECTS)
+        found = {base: LoadedObject(self, base, end, path) for base, end, path in places}
+        by_address = [found[base] for base in sorted(found)]
         main = self._main(by_address)
         if main is not None:
             main.main = True
@@ -274,19 +276,18 @@ class Objects:
 
     def _places(self) -> Iterator[tuple[int, int, str]]:
         """(base, end, path) of each object, each base once."""
-        taken: list[tuple[int, int]] = []
-        for base, end, path in self._mapped_files():
-            taken.append((base, end))
-            yield base, end, path
+        mapped = list(islice(self._mapped_files(), MOST_OBJECTS))
+        yield from mapped
         vdso = self.core.notes.auxv.get(AT_SYSINFO_EHDR)
         program = self.core.region(self.core.notes.auxv.get(AT_PHDR, 0))
+        bases, reached = [base for base, _, _ in mapped], 0
         for at, region in enumerate(self.core.regions):
-            if any(base <= region.address < end for base, end in taken):
+            before = bisect_right(bases, region.address) - 1
+            if region.address < max(reached, mapped[before][1] if before >= 0 else 0):
                 continue
             if bytes(self.core.held(region.address, 4)) == MAGIC or region is program:
-                end = region.end if region.address == vdso else self._extent(at)
-                taken.append((region.address, end))
-                yield region.address, end, ""
+                reached = region.end if region.address == vdso else self._extent(at)
+                yield region.address, reached, ""
 
     def _extent(self, at: int) -> int:
         """Where an object ends that begins with a range: by its program headers, or with the range itself."""
@@ -303,7 +304,10 @@ class Objects:
         while at < len(files):
             first = files[at]
             run = at + 1
-            while run < len(files) and files[run].name == first.name and files[run].offset > 0:
+            while run < len(files) and files[run].name == first.name:
+                # A second look at the first page: another copy, unless it follows at once (lld's way to begin text).
+                if files[run].offset == 0 and files[run].start != files[run - 1].end:
+                    break
                 run += 1
             if first.offset == 0 and not first.name.startswith(DEVICES):
                 code = any(

@@ -11,6 +11,7 @@ asm/sigcontext.h (what a signal pushes), illumos' lib/libproc (Pisadep.c, Pstack
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -94,6 +95,7 @@ class Stacks:
         arm = core.machine == EM_AARCH64
         # What a signal's handler returns to in illumos: no code at all (0: other systems).
         self._handlers_return = (1 << core.bits) - 1 if core.notes.system == ILLUMOS and not arm else 0
+        self._pointers = sorted(one.registers.get(self._abi.sp, 0) for one in core.notes.threads)
         self._entry = core.notes.auxv.get(AT_ENTRY, 0)
         self._machine = Machine(
             core.bits,
@@ -241,8 +243,8 @@ class Stacks:
         if region is None:
             return []
         start = -(-sp // self._word) * self._word
-        others = (one.registers.get(self._abi.sp, 0) for one in self._core.notes.threads)
-        end = min((other for other in others if sp < other < region.end), default=region.end)
+        at = bisect_right(self._pointers, sp)
+        end = min(region.end, self._pointers[at]) if at < len(self._pointers) else region.end
         data = bytes(self._core.held(start, min(SCANNED, end - start)))
         most = MOST_FRAMES - len(found)
         pc = last.pc if last is not None and self.is_code(place.pc) else 0
