@@ -7,6 +7,7 @@ included. What was touched is written in the format that keeps all that the dump
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kdbg.convert import convert, natural_format
@@ -29,6 +30,8 @@ class Touched:
         image.page = self.page  # type: ignore[method-assign]
         image.page_of_pfn = self.page_of_pfn  # type: ignore[method-assign]
         image.words = self.words  # type: ignore[method-assign]
+        # Not a format's own short way, which does not come by `page`.
+        image.read_physical = partial(Image.read_physical, image)  # type: ignore[method-assign]
 
     def page(self, frame: int) -> memoryview | None:
         """As `Image.page`."""

@@ -57,12 +57,23 @@ class ElfCore(LinuxImage):
             (Piece(s.paddr, s.memsz, s.offset, s.filesz) for s in elf.segments if s.type == PT_LOAD), source.size
         )
         self.damage += self.segments.damage()
+        self._window = (0, 0, 0)
         if self.notes.qemu:
             self.format = "ELF dump of a guest (QEMU dump-guest-memory)"
 
     def page(self, frame: int) -> memoryview | None:
         """The page with that frame number, or None."""
         return self.segments.page(self.source, frame)
+
+    def read_physical(self, address: int, size: int) -> bytes:
+        """``size`` bytes of physical memory. Raises `Missing` where a page is not in the dump."""
+        first, end, shift = self._window  # what was read last lies mostly in the same range
+        if not first <= address < end:
+            first, end, shift = self._window = self.segments.window(address)
+        if first <= address and 0 <= size <= end - address and self.source.map:
+            place = address + shift
+            return self.source.map[place : place + size]
+        return super().read_physical(address, size)
 
     def why_missing(self, frame: int) -> str:
         """Why `page` has nothing for ``frame``."""

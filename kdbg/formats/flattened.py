@@ -30,7 +30,7 @@ class FlattenedSource(Source):
     def __init__(self, plain: Source) -> None:
         self.name = plain.name
         self._plain = plain
-        self._map = None
+        self.map = b""
         self.view = memoryview(b"")
         self.cut_off = False
         self._pieces = self._in_order(self._read_pieces())

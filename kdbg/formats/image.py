@@ -73,6 +73,9 @@ class Image:
     native = False
     """Whether the kernel itself wrote the dump, with a map of its addresses and its symbols (illumos)."""
 
+    unpacks = False
+    """Whether pages are made when they are asked for, so that whoever keeps one keeps its bytes in memory."""
+
     def __init__(self, source: Source) -> None:
         self.source = source
         self.bits = 64

@@ -110,12 +110,13 @@ class Part:
         """Offset of the page of zeros that others share, once it is known."""
 
     def _width(self) -> int:
-        """Width of the writer's words: where the header makes sense (block size behind the time)."""
+        """Width of the writer's words: where the header makes sense (sizes of blocks and of what they hold)."""
         for bits in (64, 32):
             at = TIME_AT[bits] + 2 * bits // 8
             if at + Tail.sizeof() <= self.source.size:
                 tail = self.source.parse(Tail, at, "header")
-                if tail.block_size in BLOCKS and 0 <= tail.sub_hdr_size < 4096:
+                # Read with the other width, max_mapnr stands where the size of a block is expected.
+                if tail.block_size in BLOCKS and 0 < tail.sub_hdr_size < 4096 and tail.bitmap_blocks:
                     return bits
         raise FormatError(self.source.name, "the header's block size is none that is known", TIME_AT[64])
 
@@ -166,6 +167,7 @@ class Kdump(LinuxImage):
     """A dump in makedumpfile's format; of a split set, all the files that were given."""
 
     format = "makedumpfile dump (KDUMP)"
+    unpacks = True
 
     @classmethod
     def recognises(cls, source: Source) -> str | None:
@@ -184,7 +186,8 @@ class Kdump(LinuxImage):
             self.damage.append("cut off: the flattened file ends without a mark")
         self.block = first.block
         self._per_block = first.block // PAGE
-        self._cache: OrderedDict[int, memoryview] = OrderedDict()
+        self._cache: OrderedDict[int, bytes] = OrderedDict()
+        self._most = CACHE_BYTES // self.block
         self._codecs: dict[int, Decompress] = {}
         self._zeros = bytes(self.block)
 
@@ -233,49 +236,52 @@ class Kdump(LinuxImage):
 
     def page(self, frame: int) -> memoryview | None:
         """The page with that frame number, or None where the file does not hold it or its data is damaged."""
-        block = frame if self._per_block == 1 else frame // self._per_block
-        found = self._cache.get(block)
-        if found is None:
-            found = self._read(block)
-            if found is None:
-                return None
-            self._cache[block] = found
-            if len(self._cache) > CACHE_BYTES // self.block:
-                self._cache.popitem(last=False)
+        plain = self._block(frame // self._per_block)
+        if plain is None:
+            return None
         if self._per_block == 1:
-            return found
+            return memoryview(plain)
         start = frame % self._per_block * PAGE
-        return found[start : start + PAGE]
+        return memoryview(plain)[start : start + PAGE]
 
     def read_physical(self, address: int, size: int) -> bytes:
         """``size`` bytes of physical memory. Raises `Missing` where a page is not in the dump."""
-        if self._per_block == 1 and size >= 0:
-            page = self._cache.get(address >> 12)  # the short way for what was read a moment ago
-            if page is not None:
-                start = address & PAGE - 1
-                if start + size <= PAGE:
-                    return bytes(page[start : start + size])
+        start = address % self.block
+        if 0 <= size <= self.block - start:
+            number = address // self.block
+            plain = self._cache.get(number) or self._block(number)
+            if plain is not None:
+                return plain[start : start + size]
         return super().read_physical(address, size)
 
-    def _read(self, block: int) -> memoryview | None:
-        place = self._descriptor(block)
-        try:
-            return None if place is None else self._plain(*place)
-        except (FormatError, ValueError):
-            return None
+    def _block(self, number: int) -> bytes | None:
+        """The block with that number, or None; those read last are kept."""
+        plain = self._cache.get(number)
+        if plain is None:
+            place = self._descriptor(number)
+            if place is None:
+                return None
+            try:
+                plain = self._plain(*place)
+            except (FormatError, ValueError):
+                return None
+            self._cache[number] = plain
+            if len(self._cache) > self._most:
+                self._cache.popitem(last=False)
+        return plain
 
-    def _plain(self, part: Part, at: int) -> memoryview:
+    def _plain(self, part: Part, at: int) -> bytes:
         """The block whose descriptor lies there. Raises `FormatError`, `ValueError`, `MissingCodec`."""
         offset, size, flags = _descriptor(part, at)
         if offset == part.zeros_at:
-            return memoryview(self._zeros)
+            return self._zeros
         data = part.source.read(offset, size, "page")
-        plain = self._codec(flags)(data, self.block) if flags else data
+        plain = self._codec(flags)(data, self.block) if flags else bytes(data)
         if len(plain) != self.block:
             raise ValueError(f"a page of {len(plain)} bytes")
         if flags and plain == self._zeros:  # the writer gives all of these one place: it is decompressed once
             part.zeros_at = offset
-        return memoryview(plain)
+        return plain
 
     def _codec(self, flags: int) -> Decompress:
         found = self._codecs.get(flags)

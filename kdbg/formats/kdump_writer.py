@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from array import array
 from collections.abc import Callable
 from itertools import groupby
 from typing import BinaryIO
 
 from kdbg.errors import FormatError
-from kdbg.formats.compression import zstd_module
+from kdbg.formats.compression import compressor
 from kdbg.formats.elf import EM_386, EM_AARCH64
 from kdbg.formats.image import PAGE, Image
 from kdbg.formats.kdump import FLAGS, SIGNATURE, TIME_AT, UTS, Kdump
@@ -35,7 +34,7 @@ def write(image: Image, path: str, frames: Frames | None = None, compression: st
     """
     if image.paravirtual:
         raise FormatError(path, "a paravirtual domain's machine frames have no place in this format: write xen-elf")
-    held, compress, flag = held_frames(image, frames), _compressor(compression), _BITS[compression]
+    held, compress, flag = held_frames(image, frames), compressor(compression), _BITS[compression]
     most = held[-1] + 1 if held else 0
     notes, text = notes_of(image), vmcoreinfo_text(image.vmcoreinfo)
     notes_at = PAGE + SUB_HEADER_SIZE
@@ -53,15 +52,6 @@ def write(image: Image, path: str, frames: Frames | None = None, compression: st
         file.seek(bitmap_at + 2 * bitmap_blocks * PAGE)
         _pages(file, image, held, compress, flag)
     return len(held)
-
-
-def _compressor(name: str) -> Compress:
-    if name == "zlib":
-        return lambda data: zlib.compress(data, 1)
-    if name != "zstd":
-        raise FormatError("kdump", f"compression {name} is not written: zlib or zstd")
-    zstd = zstd_module()
-    return lambda data: bytes(zstd.compress(data, 3))
 
 
 def _header(image: Image, flag: int, sub_blocks: int, bitmap_blocks: int, most: int) -> bytes:

@@ -22,7 +22,7 @@ class RemoteSource(Source):
 
     def __init__(self, url: str) -> None:
         self.name, self.cut_off = url, False
-        self._map = None
+        self.map = b""
         self._blocks: OrderedDict[int, memoryview] = OrderedDict()
         self.fetched = 0
         """Bytes that came over the line."""

@@ -73,6 +73,13 @@ class SegmentMap:
             return None
         return frame * PAGE + self._runs[at][1]
 
+    def window(self, address: int) -> tuple[int, int, int]:
+        """(first address, end, what to add for the place in the file) of the whole pages around an address; or 0s."""
+        at = bisect_right(self._firsts, address // PAGE) - 1
+        if at < 0 or address >= self._runs[at][0] * PAGE:
+            return 0, 0, 0
+        return self._firsts[at] * PAGE, self._runs[at][0] * PAGE, self._runs[at][1]
+
     def page(self, source: Source, frame: int) -> memoryview | None:
         """The page with that frame number, or None."""
         place = self._place(frame)

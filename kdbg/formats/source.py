@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import stat
@@ -43,17 +44,19 @@ class Source:
                 raise FormatError(self.name, "cannot be read: a pipe, which has no middle to go to")
             with open(self.name, "rb") as file:
                 self.size = os.fstat(file.fileno()).st_size
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.size else None
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.size else b""
         except (OSError, ValueError) as error:
             text = getattr(error, "strerror", None) or str(error)
             raise FormatError(self.name, f"cannot be read: {text}") from None
-        self.view = memoryview(self._map) if self._map is not None else memoryview(b"")
+        self.map: mmap.mmap | bytes = mapped
+        """The whole file, whose slices are copies; empty where it is not there in one piece (remote, flattened)."""
+        self.view = memoryview(mapped)
 
     @classmethod
     def of_bytes(cls, name: str, data: bytes) -> Source:
         """Bytes that are in memory already, as a source: a file inside a dump."""
         source = cls.__new__(cls)
-        source.name, source.size, source._map, source.view = name, len(data), None, memoryview(data)
+        source.name, source.size, source.map, source.view = name, len(data), data, memoryview(data)
         source.cut_off = False
         return source
 
@@ -70,7 +73,7 @@ class Source:
 
     def find(self, pattern: bytes, start: int, end: int) -> int:
         """Return the first offset of ``pattern`` between the offsets, or -1."""
-        return -1 if self._map is None else self._map.find(pattern, start, end)
+        return self.map.find(pattern, start, end)
 
     def parse(self, declaration: Construct[Any, Any], offset: int, what: str) -> Any:
         """Return a header as its construct declaration reads it. Raises `FormatError`."""
@@ -84,15 +87,14 @@ class Source:
 
     def __getattr__(self, name: str) -> Any:
         """What is no attribute any more: the bytes of a closed file. Raises `FormatError`."""
-        if name == "view":
+        if name in ("view", "map"):
             raise FormatError(self.name, "is closed")
         raise AttributeError(name)
 
     def close(self) -> None:
         """Unmap, for a second time too; views that are still held keep the map alive, and stay good."""
         self.__dict__.pop("view", None)
-        if self._map is not None:
-            try:
-                self._map.close()
-            except BufferError:  # somebody still holds a page
-                self._map = None
+        mapped = self.__dict__.pop("map", None)
+        if isinstance(mapped, mmap.mmap):
+            with contextlib.suppress(BufferError):  # somebody still holds a page
+                mapped.close()

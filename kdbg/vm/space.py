@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from kdbg.vm.arrays import ArrayTranslation
     from kdbg.vm.regions import Regions
 
-CACHE_BYTES = 8 << 20
-"""What the translations that a space remembers may take, roughly."""
+CACHE_BYTES = 16 << 20
+"""What the translations that a space remembers may take, roughly, with the pages where these are made for it."""
 BYTES_PER_TRANSLATION = 200
 LOWEST_TABLES = 512
 """Tables of level 0 that a space remembers: views of pages, 2M where those are copies."""
@@ -105,7 +105,7 @@ class AddressSpace:
         self._needed, self._frame_mask = PRESENT | level.table, mode.frame_mask
         self._tested = self._needed | level.reserved
         self._sizes = tuple(1 << level.shift for level in mode.levels) or (PAGE,)
-        self._most = CACHE_BYTES // BYTES_PER_TRANSLATION
+        self._most = CACHE_BYTES // (BYTES_PER_TRANSLATION + (PAGE if image.unpacks else 0))
 
     # one address
 

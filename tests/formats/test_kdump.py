@@ -218,6 +218,14 @@ def test_headers_that_cannot_be_are_refused(tmp_path: Path, at: int, value: int,
     assert caught.value.offset is not None
 
 
+@pytest.mark.parametrize("most", [4096, 8192, 16384, 65536])
+@pytest.mark.parametrize("bits", [64, 32])
+def test_counts_that_look_like_sizes_of_blocks(tmp_path: Path, bits: int, most: int) -> None:
+    """Read with the other width, max_mapnr stands where the size of a block is expected."""
+    held = {most - 1: page(1)}
+    holds(opened(tmp_path / "dump", KdumpShape(bits=bits, version=1).data(held)), held)
+
+
 # --- any dump -------------------------------------------------------------------------------------------------------
 
 
