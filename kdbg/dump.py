@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from kdbg.symbols.space import Container
     from kdbg.symbols.table import Symbol
     from kdbg.symbols.value import Value
+    from kdbg.triage.known import Issue
+    from kdbg.triage.report import Report
 
 NO_TYPES = "no symbolic debug information available for module"
 KERNELS = (("kdbg.kernels.solaris.kernel", "Solaris"), ("kdbg.kernels.linux.kernel", "Linux"))
@@ -345,6 +347,12 @@ class Dump(Target):
         """The addresses that a walker yields. Raises `CommandError`."""
         address = "" if start is None else f"{start:x}"
         return (record.address for record in self.run(f"{address}::walk {name}"))
+
+    def triage(self, known: Sequence[Issue] = (), budget: float | None = None) -> Report:
+        """What happened: a verdict, findings, a signature (`kdbg.triage`). ``budget``: seconds for each analyser."""
+        from kdbg.triage import triage
+
+        return triage(self, known, budget)
 
     def close(self) -> None:
         """Let the file go."""

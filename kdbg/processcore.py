@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from kdbg.symbols.model import Type
     from kdbg.symbols.space import TypeSpace
     from kdbg.symbols.table import Symbol
+    from kdbg.triage.known import Issue
+    from kdbg.triage.report import Report
 
 NO_OBJECT = "unknown object file name"
 UNSUPPORTED = "operation not supported by target"
@@ -346,6 +348,12 @@ class ProcessTarget(Target):
         """The addresses that a walker yields. Raises `CommandError`."""
         address = "" if start is None else f"{start:x}"
         return (record.address for record in self.run(f"{address}::walk {name}"))
+
+    def triage(self, known: Sequence[Issue] = (), budget: float | None = None) -> Report:
+        """What happened: a verdict, findings, a signature (`kdbg.triage`). ``budget``: seconds for each analyser."""
+        from kdbg.triage import triage
+
+        return triage(self, known, budget)
 
     def close(self) -> None:
         """Let the file go."""

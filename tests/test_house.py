@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("dump", "processcore", "objectfile", "rawfile", "nothing"),
     ("dcmds",),
     ("lang",),
-    ("convert", "slim"),
+    ("convert", "slim", "triage"),
     ("repl",),
     ("cli",),
 )
@@ -38,6 +38,8 @@ may use them."""
 UPWARD = {
     ("kdbg.dump", "kdbg.lang.session"),  # Dump.run: the language over the dump, for Python
     ("kdbg.processcore", "kdbg.lang.session"),  # the same over the core of a process
+    ("kdbg.dump", "kdbg.triage"),  # Dump.triage: the same for a verdict
+    ("kdbg.processcore", "kdbg.triage"),
     ("kdbg.disasm", "kdbg.lang.formats_numbers"),
 }
 """(module, what it imports when it is called) of the only ways up."""
@@ -147,7 +149,7 @@ def test_every_module_says_what_it_is_and_defers_annotations() -> None:
 def test_the_architecture_names_every_package_and_nothing_that_is_gone() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     for path in HOME.rglob("__init__.py"):
-        assert f"{path.parent.name}/" in text or path.parent.parent.name in ("kernels", "dcmds"), path
+        assert f"{path.parent.name}/" in text or path.parent.parent.name in ("kernels", "dcmds", "triage"), path
     for path in HOME.glob("[a-z]*.py"):
         assert f"kdbg/{path.name}" in text, path
     files = {path.relative_to(ROOT).as_posix() for path in modules()}

@@ -8,10 +8,11 @@ from typing import Any
 
 from kdbg.dcmds.pagetables import space_of
 from kdbg.dcmds.registry import NONE, REQUIRED, Call, Column, Table, View, dcmd, decimal, number, pointer, text, word
-from kdbg.errors import CommandError, Error, Unmapped
+from kdbg.errors import CommandError, Unmapped
+from kdbg.kernels.leaves import leaf_scan
 from kdbg.records import Text
 from kdbg.vm.modes import flag_names
-from kdbg.vm.scan import FINDINGS, FindingCount, LeafCount, Scan
+from kdbg.vm.scan import FINDINGS, FindingCount, LeafCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,24 +157,5 @@ def ptescan(call: Call) -> Iterator[Any]:
     if options.l is not None and options.l not in FINDINGS:
         raise CommandError(f"unknown finding {options.l}: there are {', '.join(FINDINGS)}")
     space = target.space if options.p is None else target.space_for(process=options.p)
-    scan = Scan(space, target.bits, _kernel_base(target), _texts(target))
+    scan = leaf_scan(target, space)
     yield from scan.counts() if options.l is None else scan.find(options.l)
-
-
-def _kernel_base(target: Any) -> int | None:
-    """Where a 32-bit kernel's addresses begin, if it tells."""
-    if target.bits == 64 or getattr(target.kernel, "family", "") != "solaris":
-        return None
-    try:
-        return int(target.kernel.word_at("kernelbase"))
-    except Error:
-        return None
-
-
-def _texts(target: Any) -> list[tuple[int, int]]:
-    if target.kernel is None:
-        return []
-    try:
-        return [(module.base, module.base + module.size) for module in target.modules() if module.size]
-    except Error:
-        return []

@@ -16,6 +16,7 @@ LONG_WITH_ARGUMENT = frozenset({"format", "script"})
 USAGE = """\
 Usage: kdbg [options] [file ...]
        kdbg info file ...     what a file is
+       kdbg triage DUMP ...   what happened (kdbg triage --help)
        kdbg slim, convert     dumps out of dumps (kdbg slim --help)
 
 files: a crash dump (with its namelist, or all parts of a set), an ELF file, or

@@ -12,6 +12,7 @@ USAGE = {
     "info": "kdbg info [--format text|json] FILE ...",
     "slim": "kdbg slim FILE ... -o OUT [--cmd COMMAND] ... [--bare] [--format FORMAT]",
     "convert": "kdbg convert FILE ... -o OUT --format FORMAT",
+    "triage": "kdbg triage DUMP ... [--format FORMAT] [--known PATH] [--fail-on WHAT]",
 }
 HELP = {
     "info": "Says what each file is, without looking for a kernel in it.",
@@ -28,6 +29,16 @@ Writes the same dump in another format. It is written only when it is whole,
 and never over another file.
     -o OUT           the file to write
     --format FORMAT  elf, kdump, kdump-zstd, vmcore or xen-elf""",
+    "triage": """\
+Says what happened: a verdict, the thread that matters, what is found to be
+wrong, and a signature that is the same for the same cause elsewhere.
+    --format FORMAT  text, json, junit, sarif, markdown or html
+    -o OUT           write it there, not to standard output
+    --known PATH     known issues: a TOML file, or a directory of them; may be
+                     given several times
+    --fail-on WHAT   exit status 3 for what is at least that bad: new (an error
+                     that is no known issue), error, warning; never (default)
+    --budget SECONDS for each analyser, in place of its own""",
 }
 
 
@@ -195,4 +206,16 @@ def _written(path: str, pages: int) -> int:
     return 0
 
 
-MODES: dict[str, Callable[[Sequence[str]], int]] = {"info": info, "slim": slim, "convert": convert}
+def triage(words: Sequence[str]) -> int:
+    """What happened."""
+    from kdbg.repl.triage import run as look_over
+
+    return look_over(words)
+
+
+MODES: dict[str, Callable[[Sequence[str]], int]] = {
+    "info": info,
+    "slim": slim,
+    "convert": convert,
+    "triage": triage,
+}

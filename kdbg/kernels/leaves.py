@@ -1,0 +1,37 @@
+"""The scan of an address space's leaves, with what the kernel in the dump tells of it: its half, its text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kdbg.errors import Error
+from kdbg.vm.scan import Scan
+
+if TYPE_CHECKING:
+    from kdbg.dump import Dump
+    from kdbg.vm.space import AddressSpace
+
+
+def leaf_scan(target: Dump, space: AddressSpace | None = None) -> Scan:
+    """The leaves of a space; without one, of the kernel's own."""
+    return Scan(target.space if space is None else space, target.bits, _kernel_base(target), _texts(target))
+
+
+def _kernel_base(target: Dump) -> int | None:
+    """Where a 32-bit kernel's addresses begin, if it tells."""
+    if target.bits == 64 or target.kernel is None or target.kernel.family != "solaris":
+        return None
+    try:
+        return target.kernel.word_at("kernelbase")
+    except Error:
+        return None
+
+
+def _texts(target: Dump) -> list[tuple[int, int]]:
+    """(start, end) of each module's text."""
+    if target.kernel is None:
+        return []
+    try:
+        return [(module.base, module.base + module.size) for module in target.modules() if module.size]
+    except Error:
+        return []

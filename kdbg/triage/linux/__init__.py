@@ -1,0 +1,5 @@
+"""Analysers for Linux kernels: the modules that declare them."""
+
+from __future__ import annotations
+
+ANALYSERS: tuple[str, ...] = ()
