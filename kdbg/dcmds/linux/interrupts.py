@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kdbg.dcmds.registry import NONE, Call, Table, View, dcmd
+from kdbg.dcmds.registry import NONE, OPTIONAL, Call, Table, View, dcmd, flag
+from kdbg.errors import CommandError, Error
 from kdbg.kernels.linux.interrupts import EventChannel, event_channels
+from kdbg.kernels.linux.irqs import Interrupt, interrupts
 
 
 class ChannelTable(Table):
@@ -42,3 +44,60 @@ class ChannelTable(Table):
 def evtchns(call: Call) -> Iterator[EventChannel]:
     """All channels by port."""
     yield from event_channels(call.kernel)
+
+
+class InterruptTable(Table):
+    """Interrupts, a line each, as /proc/interrupts has them."""
+
+    __slots__ = ()
+
+    def heading(self, view: View) -> str:
+        """The headings."""
+        return f"{'IRQ':>4} {'ADDR':<{view.pointer_width}} {'COUNT':>10} CPUS     CHIP         HWIRQ  TYPE     NAME / ISR(s)"
+
+    def row(self, record: Interrupt, view: View) -> str:
+        """An interrupt; what is wrong with it stands behind."""
+        total = "-" if record.total is None else str(record.total)
+        cpus = ranges(record.effective_cpus or record.cpus)
+        odd = [word for word, is_so in (("disabled", record.disabled), ("in progress", record.in_progress)) if is_so]
+        odd += [f"{record.unhandled} unhandled"] if record.unhandled else []
+        return (
+            f"{record.irq:>4} {record.address:0{view.pointer_width}x} {total:>10} {cpus:<8} {record.chip:<12} "
+            f"{'-' if record.hardware_irq is None else record.hardware_irq:<6} {record.flow:<8} {record.name or '-'} {', '.join(record.handlers)}"
+            + (f"  [{', '.join(odd)}]" if odd else "")
+        ).rstrip()
+
+
+def ranges(numbers: tuple[int, ...]) -> str:
+    """Ascending numbers as 0-3,7; "-" for none."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and found[-1][1] == number - 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in found) or "-"
+
+
+@dcmd(
+    "interrupts",
+    "list the interrupts",
+    address=OPTIONAL,
+    synopsis="[-a]",
+    needs=("kernel",),
+    module="linux",
+    options=[flag("a", "also those that nobody asked for and that never came")],
+    table=InterruptTable(),
+    help="Interrupts with how often they came, the CPUs that take them, chip, number at the chip, kind of signal, and "
+    "devices and functions that handle them. An address: the interrupt of that number, or whose irq_desc lies there.",
+    example="::interrupts",
+)
+def show_interrupts(call: Call) -> Iterator[Interrupt]:
+    """All interrupts, or one."""
+    try:
+        for record in interrupts(call.kernel):
+            wanted = call.address in (record.irq, record.address) if call.explicit else call.options.a or record.shown
+            if wanted:
+                yield record
+    except Error as error:
+        raise CommandError(f"interrupts: {error}") from None

@@ -15,6 +15,7 @@ from kdbg.records import Cpu
 
 if TYPE_CHECKING:
     from kdbg.kernels.linux.kernel import Linux
+    from kdbg.symbols.value import Value
 
 CURRENT = ("current_task", "pcpu_hot", "const_pcpu_hot")
 MOST_CPUS = 8192
@@ -77,6 +78,27 @@ def _current(kernel: Linux, area: int) -> int | None:
         except ReadError:
             return None
     return None
+
+
+def cpu_count(kernel: Linux) -> int:
+    """How many CPUs there may be: nr_cpu_ids, else the contexts in the dump."""
+    try:
+        found = int.from_bytes(kernel.memory.read(kernel.place("nr_cpu_ids"), 4), "little")
+    except Error:
+        found = len(kernel.target.image.contexts)
+    return min(max(found, 1), MOST_CPUS)
+
+
+def cpumask(kernel: Linux, mask: Value) -> tuple[int, ...]:
+    """The numbers of the CPUs in a cpumask_var_t: a pointer to words, or an array of them; () for NULL.
+
+    What is allocated has bits for the CPUs that there may be, and nothing behind them. Raises `ReadError`.
+    """
+    count = cpu_count(kernel)
+    if mask.is_pointer and not mask:
+        return ()
+    number = int.from_bytes(kernel.memory.read(mask.address, (count + 7) // 8), "little")
+    return tuple(bit for bit in range(count) if number >> bit & 1)
 
 
 def representative(kernel: Linux) -> Mapping[str, int]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from kdbg.errors import CommandError, Error, SymbolNotFound, TypeNotFound
 from kdbg.formats.image import PAGE
 from kdbg.kernels.linux.lists import nodes, offset_of
+from kdbg.kernels.linux.xarrays import entries
 from kdbg.symbols.value import Value
 
 if TYPE_CHECKING:
@@ -54,17 +55,22 @@ def descriptors(kernel: Linux) -> dict[int, int]:
 
 
 def _descriptors(kernel: Linux) -> dict[int, int]:
-    from kdbg.kernels.linux.xarrays import entries
-
     try:
         return dict(entries(kernel, kernel.place("irq_desc_tree"), "irq_desc_tree"))
     except SymbolNotFound:
-        from kdbg.kernels.linux.areas import Maple
+        pass
+    of = kernel.type("struct irq_desc")
+    try:
+        table = kernel.image_symbol("irq_desc")  # without CONFIG_SPARSE_IRQ: an array
+        return {at: table.address + at * of.size for at in range(min(table.size // of.size, MOST_INTERRUPTS))}
+    except SymbolNotFound:
+        pass
+    from kdbg.kernels.linux.areas import Maple
 
-        found, of = {}, kernel.type("struct irq_desc")
-        for address in Maple(kernel).entries(kernel.place("sparse_irqs")):
-            found[int(Value(kernel.memory, of, address).irq_data.irq)] = address
-        return found
+    found = {}
+    for address in Maple(kernel).entries(kernel.place("sparse_irqs")):
+        found[int(Value(kernel.memory, of, address).irq_data.irq)] = address
+    return found
 
 
 def handlers(kernel: Linux, descriptor: int) -> tuple[str, tuple[str, ...]]:
