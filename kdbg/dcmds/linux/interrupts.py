@@ -53,19 +53,18 @@ class InterruptTable(Table):
 
     def heading(self, view: View) -> str:
         """The headings."""
-        return f"{'IRQ':>4} {'ADDR':<{view.pointer_width}} {'COUNT':>10} CPUS     CHIP         HWIRQ  TYPE     NAME / ISR(s)"
+        address = f"{'ADDR':<{view.pointer_width}}"
+        return f"{'IRQ':>4} {address} {'COUNT':>10} CPUS     CHIP         HWIRQ  TYPE     NAME / ISR(s)"
 
     def row(self, record: Interrupt, view: View) -> str:
         """An interrupt; what is wrong with it stands behind."""
-        total = "-" if record.total is None else str(record.total)
+        total, number = ("-" if one is None else str(one) for one in (record.total, record.hardware_irq))
         cpus = ranges(record.effective_cpus or record.cpus)
         odd = [word for word, is_so in (("disabled", record.disabled), ("in progress", record.in_progress)) if is_so]
         odd += [f"{record.unhandled} unhandled"] if record.unhandled else []
-        return (
-            f"{record.irq:>4} {record.address:0{view.pointer_width}x} {total:>10} {cpus:<8} {record.chip:<12} "
-            f"{'-' if record.hardware_irq is None else record.hardware_irq:<6} {record.flow:<8} {record.name or '-'} {', '.join(record.handlers)}"
-            + (f"  [{', '.join(odd)}]" if odd else "")
-        ).rstrip()
+        place = f"{record.irq:>4} {record.address:0{view.pointer_width}x}"
+        line = f"{place} {total:>10} {cpus:<8} {record.chip:<12} {number:<6} {record.flow:<8} {record.name or '-'}"
+        return f"{line} {', '.join(record.handlers)}".rstrip() + (f"  [{', '.join(odd)}]" if odd else "")
 
 
 def ranges(numbers: tuple[int, ...]) -> str:

@@ -132,16 +132,22 @@ class Paths:
         return OpenFile(fd, address, self.of_file(address), told["position"], told["flags"], told["inode"])
 
 
-def open_files(kernel: Linux, files: int) -> Iterator[OpenFile]:
-    """The files of a files_struct by their descriptors. Raises `ReadError`, `TypeNotFound`."""
-    paths, word = kernel.part(Paths), kernel.bits // 8
+def file_pointers(kernel: Linux, files: int) -> Iterator[tuple[int, int]]:
+    """(descriptor, address of the struct file) of what a files_struct has open. Raises `ReadError`, `TypeNotFound`."""
+    word = kernel.bits // 8
     table = kernel.at("struct files_struct", files).fdt.load()
     count = min(table.max_fds, MOST_FILES)
     slots = kernel.memory.read(int(table.fd), count * word)
     for fd in range(count):
         address = int.from_bytes(slots[fd * word : (fd + 1) * word], "little")
-        if not address:
-            continue
+        if address:
+            yield fd, address
+
+
+def open_files(kernel: Linux, files: int) -> Iterator[OpenFile]:
+    """The files of a files_struct by their descriptors. Raises `ReadError`, `TypeNotFound`."""
+    paths = kernel.part(Paths)
+    for fd, address in file_pointers(kernel, files):
         try:
             yield paths.open_file(fd, address)
         except ReadError as error:
