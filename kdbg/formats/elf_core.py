@@ -19,13 +19,17 @@ from kdbg.formats.elf import ET_CORE, MAGIC, MOST_NOTES, Elf, Note
 from kdbg.formats.image import PAGE, PageMap
 from kdbg.formats.linux_image import ARCHITECTURES, LinuxImage
 from kdbg.formats.linux_notes import read_notes
-from kdbg.formats.segments import Piece, SegmentMap
+from kdbg.formats.ranges import Ranges
+from kdbg.formats.segments import EXCLUDED, Piece, SegmentMap
 from kdbg.formats.source import Source
 
 if TYPE_CHECKING:
     from kdbg.records import Info
 
 PT_LOAD, PT_NOTE = 1, 4
+EF_INCOMPLETE = 1
+"""Of e_flags: makedumpfile ran out of space (DUMP_ELF_INCOMPLETE in its sources and in crash's netdump.h)."""
+LEFT_OUT = "excluded from the dump on purpose, or lost: the dump is incomplete"
 
 
 class ElfCore(LinuxImage):
@@ -57,6 +61,9 @@ class ElfCore(LinuxImage):
             (Piece(s.paddr, s.memsz, s.offset, s.filesz) for s in elf.segments if s.type == PT_LOAD), source.size
         )
         self.damage += self.segments.damage()
+        self._incomplete = elf.header.flags & EF_INCOMPLETE
+        if self._incomplete:
+            self.damage.append("the dump is incomplete: makedumpfile ran out of space, or its source was damaged")
         self._window = (0, 0, 0)
         if self.notes.qemu:
             self.format = "ELF dump of a guest (QEMU dump-guest-memory)"
@@ -77,7 +84,23 @@ class ElfCore(LinuxImage):
 
     def why_missing(self, frame: int) -> str:
         """Why `page` has nothing for ``frame``."""
-        return self.segments.why_missing(frame)
+        why = self.segments.why_missing(frame)
+        return LEFT_OUT if why == EXCLUDED and self._incomplete else why
+
+    @property
+    def excluded(self) -> Ranges:
+        """As `Image.excluded`."""
+        return self.segments.excluded()
+
+    @property
+    def lost(self) -> Ranges:
+        """As `Image.lost`."""
+        return self.segments.lost()
+
+    @property
+    def pages_in_file(self) -> int:
+        """How many `pages` there are."""
+        return self.segments.count()
 
     @functools.cached_property
     def pages(self) -> PageMap:

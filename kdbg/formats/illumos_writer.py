@@ -5,9 +5,9 @@ from __future__ import annotations
 import struct
 
 from kdbg.errors import FormatError
-from kdbg.formats.illumos import COMPRESSED, IllumosDump, header_of
+from kdbg.formats.illumos import COMPLETE, COMPRESSED, IllumosDump, header_of
 from kdbg.formats.image import PAGE, Image
-from kdbg.formats.writing import Frames, growing, held_frames, page_bytes
+from kdbg.formats.writing import Frames, content_of, growing, page_bytes
 
 Entry = tuple[int, int, int]
 """(address space, page address, frame)"""
@@ -17,7 +17,7 @@ def write(image: Image, path: str, frames: Frames | None = None) -> int:
     """Write the pages (all, or those of ``frames``) as a vmcore; the number of pages written. Raises `FormatError`."""
     if not isinstance(image, IllumosDump):
         raise FormatError(path, "only a native illumos dump has the map of addresses that this format needs")
-    held = held_frames(image, frames)
+    held = content_of(image, frames).held.tolist()
     position = {frame: at for at, frame in enumerate(held)}
     translations = [entry for entry in image.translations() if entry[2] in position]
     slots = 1 << max(1, len(translations)).bit_length()
@@ -29,9 +29,9 @@ def write(image: Image, path: str, frames: Frames | None = None) -> int:
     data_at = _after(map_at + slots * entry_size)
     values = {name: value for name, value in image.header.items() if not name.startswith("_")}
     values |= {
-        "flags": image.header.flags & ~COMPRESSED, "start": 0, "ksyms": ksyms_at, "pfn": pfn_at, "map": map_at,
-        "data": data_at, "hashmask": slots - 1, "nvtop": len(translations), "npages": len(held), "ksyms_size":
-        len(ksyms), "ksyms_csize": len(ksyms),
+        "flags": image.header.flags & ~(COMPRESSED | COMPLETE if image.damage else COMPRESSED), "start": 0,
+        "ksyms": ksyms_at, "ksyms_size": len(ksyms), "ksyms_csize": len(ksyms), "pfn": pfn_at, "npages": len(held),
+        "map": map_at, "hashmask": slots - 1, "nvtop": len(translations), "data": data_at,
     }  # fmt: skip
     declaration = header_of(image.bits)
     with growing(path) as file:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from kdbg.formats.ranges import Ranges
     from kdbg.formats.source import Source
     from kdbg.records import Info
 
@@ -103,6 +104,19 @@ class Image:
     def pages(self) -> PageMap:
         """The pfns whose bytes lie in the file."""
         raise NotImplementedError
+
+    @property
+    def excluded(self) -> Ranges:
+        """Frames of which the dump tells that they exist and were left out on purpose."""
+        return []
+
+    @property
+    def lost(self) -> Ranges:
+        """Frames that the dump should hold and does not: cut off, or not written by a writer that ran out of space.
+
+        Pages that are there and damaged are not among them: only reading each of them tells.
+        """
+        return []
 
     def page(self, frame: int) -> memoryview | None:
         """The page with that frame number as page tables hold it, or None."""

@@ -4,8 +4,9 @@ Blocks of a page: the header, the sub header with the notes, two bitmaps (pages 
 descriptor for each page in the file, the pages. Zero pages share one page in the file. A split set is several files,
 each with all the bitmaps and the descriptors of its own range.
 
-Source: makedumpfile's diskdump_mod.h (disk_dump_header, kdump_sub_header, page_desc) and IMPLEMENTATION; QEMU's
-include/sysemu/dump.h. In header versions before 6 the frame counts have 32 bits.
+A writer that runs out of space leaves the descriptors of the pages that it did not get to at 0.
+
+Source: makedumpfile's IMPLEMENTATION; the headers: `kdbg.formats.kdump_header`.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ import functools
 import struct
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
-from construct import Bytes, Int32sl, Int32ul, Int64sl, Int64ul, Struct
+from typing import TYPE_CHECKING
 
 from kdbg.errors import FormatError
 from kdbg.formats.bitmap import BitmapPages, RankedBitmap, set_bits
 from kdbg.formats.compression import CODECS, Decompress, MissingCodec
 from kdbg.formats.elf import EM_386, EM_AARCH64, EM_X86_64, iterate_notes
 from kdbg.formats.image import NOT_IN_DUMP, PAGE, Image, PageMap
+from kdbg.formats.kdump_header import DESCRIPTOR, FLAGS, SIGNATURE, TIME_AT, UTS, Part
 from kdbg.formats.linux_image import LinuxImage
 from kdbg.formats.linux_notes import LinuxNotes, parse_vmcoreinfo, read_notes
+from kdbg.formats.ranges import Ranges, minus, of_bits, of_frames
 from kdbg.formats.segments import EXCLUDED
 from kdbg.formats.source import Source
 from kdbg.records import Info
@@ -33,134 +34,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SIGNATURE = b"KDUMP   "
 MACHINES = {"x86_64": EM_X86_64, "i686": EM_386, "i586": EM_386, "i386": EM_386, "aarch64": EM_AARCH64}
-FLAGS = {1: "zlib", 2: "lzo", 4: "snappy", 0x20: "zstd"}
-COMPRESSED = sum(FLAGS)
-INCOMPLETE, EXCLUDED_VMEMMAP = 0x8, 0x10
 CACHE_BYTES = 32 << 20
-DESCRIPTOR = struct.Struct("<QIIQ")  # offset, size, flags, page_flags
-DESCRIPTOR_SIZE = DESCRIPTOR.size
-BLOCKS = (4096, 8192, 16384, 65536)
-"""Bytes of a block, which is a page of the kernel: those of arm64 have up to 64K."""
 LAST_DESCRIPTORS = 1024
 """How many are looked at to tell whether a file is cut off."""
 OTHER_FILE = "in a file of the split set that was not given"
-
-Tail = Struct(  # behind the time, which has words of the writer's width
-    "status" / Int32ul,
-    "block_size" / Int32sl,
-    "sub_hdr_size" / Int32sl,
-    "bitmap_blocks" / Int32ul,
-    "max_mapnr" / Int32ul,
-    "total_ram_blocks" / Int32ul,
-    "device_blocks" / Int32ul,
-    "written_blocks" / Int32ul,
-    "current_cpu" / Int32ul,
-    "nr_cpus" / Int32sl,
-)
-UTS = ("sysname", "nodename", "release", "version", "machine", "domainname")
-Names = Struct("signature" / Bytes(8), "header_version" / Int32sl, *[name / Bytes(65) for name in UTS])
-TIME_AT = {64: 0x198, 32: 0x194}
-"""Where the time of the dump lies: a struct timeval."""
-
-
-@functools.cache
-def sub_header(bits: int) -> Any:
-    """Declare kdump_sub_header of a writer with words of so many bits; later versions are longer."""
-    word = Int64sl if bits == 64 else Int32sl
-    size = Int64ul if bits == 64 else Int32ul
-    return Struct(
-        "phys_base" / word,
-        "dump_level" / Int32sl,
-        "split" / Int32sl,
-        "start_pfn" / size,
-        "end_pfn" / size,
-        "offset_vmcoreinfo" / Int64sl,
-        "size_vmcoreinfo" / size,
-        "offset_note" / Int64sl,
-        "size_note" / size,
-        "offset_eraseinfo" / Int64sl,
-        "size_eraseinfo" / size,
-        "start_pfn_64" / Int64ul,
-        "end_pfn_64" / Int64ul,
-        "max_mapnr_64" / Int64ul,
-    )
-
-
-class Part:
-    """One file of a dump: its header, and where the descriptors of its pages lie."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.names = source.parse(Names, 0, "header")
-        if self.names.signature != SIGNATURE:
-            raise FormatError(source.name, 'wants "KDUMP   "', 0)
-        self.bits = self._width()
-        self.header = header = source.parse(Tail, TIME_AT[self.bits] + 2 * self.bits // 8, "header")
-        if header.bitmap_blocks > source.size // header.block_size + 1:
-            at = TIME_AT[self.bits] + 2 * self.bits // 8 + 12
-            raise FormatError(source.name, f"{header.bitmap_blocks} blocks of bitmaps, the file has fewer", at)
-        self.block = header.block_size
-        self.sub = self._sub_header()
-        self.bitmap_at = (1 + header.sub_hdr_size) * self.block
-        self.bitmap_size = header.bitmap_blocks * self.block
-        self.descriptors_at = self.bitmap_at + self.bitmap_size
-        self.zeros_at = -1
-        """Offset of the page of zeros that others share, once it is known."""
-
-    def _width(self) -> int:
-        """Width of the writer's words: where the header makes sense (sizes of blocks and of what they hold)."""
-        for bits in (64, 32):
-            at = TIME_AT[bits] + 2 * bits // 8
-            if at + Tail.sizeof() <= self.source.size:
-                tail = self.source.parse(Tail, at, "header")
-                # Read with the other width, max_mapnr stands where the size of a block is expected.
-                if tail.block_size in BLOCKS and 0 < tail.sub_hdr_size < 4096 and tail.bitmap_blocks:
-                    return bits
-        raise FormatError(self.source.name, "the header's block size is none that is known", TIME_AT[64])
-
-    def _sub_header(self) -> dict[str, int]:
-        """Members of the sub header that this version has; the others 0."""
-        declaration = sub_header(self.bits)
-        names = [c.name for c in declaration.subcons if c.name]
-        data = bytes(self.source.read(self.block, min(self.block, max(0, self.source.size - self.block)), "sub header"))
-        data = data.ljust(declaration.sizeof(), b"\0")
-        found = {name: int(value) for name, value in declaration.parse(data).items() if name in names}
-        version = self.names.header_version
-        since = {"split": 2, "start_pfn": 2, "end_pfn": 2, "offset_vmcoreinfo": 3, "size_vmcoreinfo": 3}
-        since |= {"offset_note": 4, "size_note": 4, "offset_eraseinfo": 5, "size_eraseinfo": 5}
-        since |= {"start_pfn_64": 6, "end_pfn_64": 6, "max_mapnr_64": 6}
-        return {name: value if version >= since.get(name, 1) else 0 for name, value in found.items()}
-
-    @property
-    def most(self) -> int:
-        """Frames that the bitmaps count."""
-        return self.sub["max_mapnr_64"] or int(self.header.max_mapnr)
-
-    @property
-    def split(self) -> tuple[int, int] | None:
-        """(first, end) frame of its range if it is one file of a split set."""
-        if not self.sub["split"]:
-            return None
-        if self.names.header_version >= 6:
-            return self.sub["start_pfn_64"], self.sub["end_pfn_64"]
-        return self.sub["start_pfn"], self.sub["end_pfn"]
-
-    def same_set(self, other: Part) -> bool:
-        """Whether another file is of the same split set."""
-        if other.split is None or self.block != other.block or self.most != other.most:
-            return False
-        return all(bytes(self.bitmap(number)) == bytes(other.bitmap(number)) for number in (1, 2))
-
-    def bitmap(self, number: int) -> NDArray[np.uint8]:
-        """Bitmap 1 (pages that exist) or 2 (pages in the file): uint8[bytes], a bit a frame, lowest first."""
-        import numpy as np
-
-        half = self.bitmap_size // 2
-        start = self.bitmap_at + (number - 1) * half
-        size = min(half, (self.most + 7) // 8, max(0, self.source.size - start))
-        return np.frombuffer(self.source.read(start, size, f"bitmap {number}"), np.uint8)
+NOT_WRITTEN = "lost: the dump is incomplete, its writer did not get to that page"
 
 
 class Kdump(LinuxImage):
@@ -180,8 +59,8 @@ class Kdump(LinuxImage):
         self.parts = [first]
         machine = MACHINES.get(_text(first.names.machine), EM_X86_64 if first.bits == 64 else EM_386)
         super().__init__(source, machine, _notes(first, machine))
-        if first.header.status & INCOMPLETE:
-            self.damage.append("the dump is incomplete: makedumpfile ran out of space")
+        if first.incomplete:
+            self.damage.append("the dump is incomplete: makedumpfile ran out of space, or its source was damaged")
         if source.cut_off:
             self.damage.append("cut off: the flattened file ends without a mark")
         self.block = first.block
@@ -190,6 +69,17 @@ class Kdump(LinuxImage):
         self._most = CACHE_BYTES // self.block
         self._codecs: dict[int, Decompress] = {}
         self._zeros = bytes(self.block)
+
+    @property
+    def dump_level(self) -> int:
+        """Which kinds of pages makedumpfile was told to exclude (-d)."""
+        return self.parts[0].sub["dump_level"]
+
+    @property
+    def erase_info(self) -> bytes:
+        """As `LinuxImage.erase_info`."""
+        sub = self.parts[0].sub
+        return self.parts[0].told(sub["size_eraseinfo"], sub["offset_eraseinfo"]) or super().erase_info
 
     def join(self, others: Sequence[Image]) -> None:
         """Take in the other files of a split set. Raises `FormatError` for files of another dump."""
@@ -215,12 +105,12 @@ class Kdump(LinuxImage):
 
     def _look_for_cut(self, part: Part, count: int) -> None:
         """Note where a file ends before its descriptors do, or before the pages of the last of them."""
-        source, end = part.source, part.descriptors_at + count * DESCRIPTOR_SIZE
+        source, end = part.source, part.descriptors_at + count * DESCRIPTOR.size
         if end > source.size:
             text = f"cut off: {count} page descriptors from offset {part.descriptors_at:#x}, the file has {source.size}"
             self.damage.append(f"{source.name}: {text}")
             return
-        start = max(part.descriptors_at, end - LAST_DESCRIPTORS * DESCRIPTOR_SIZE)
+        start = max(part.descriptors_at, end - LAST_DESCRIPTORS * DESCRIPTOR.size)
         rows = struct.iter_unpack("<QIIQ", source.read(start, end - start))
         reach = max((offset + size for offset, size, _, _ in rows), default=0)
         if reach > source.size:
@@ -231,7 +121,7 @@ class Kdump(LinuxImage):
         for part, held in self._held:
             position = held.position(block)
             if position is not None:
-                return part, part.descriptors_at + position * DESCRIPTOR_SIZE
+                return part, part.descriptors_at + position * DESCRIPTOR.size
         return None
 
     def page(self, frame: int) -> memoryview | None:
@@ -272,9 +162,11 @@ class Kdump(LinuxImage):
 
     def _plain(self, part: Part, at: int) -> bytes:
         """The block whose descriptor lies there. Raises `FormatError`, `ValueError`, `MissingCodec`."""
-        offset, size, flags = _descriptor(part, at)
+        offset, size, flags = part.descriptor(at)
         if offset == part.zeros_at:
             return self._zeros
+        if not offset:
+            raise FormatError(part.source.name, NOT_WRITTEN, at)
         data = part.source.read(offset, size, "page")
         plain = self._codec(flags)(data, self.block) if flags else bytes(data)
         if len(plain) != self.block:
@@ -304,13 +196,45 @@ class Kdump(LinuxImage):
         except MissingCodec as error:
             return error.reason
         except (FormatError, ValueError) as error:
-            return f"damaged: {getattr(error, 'reason', '') or error}"
+            reason = getattr(error, "reason", "") or str(error)
+            return reason if reason == NOT_WRITTEN else f"damaged: {reason}"
         return NOT_IN_DUMP
 
     @functools.cached_property
     def pages(self) -> PageMap:
         """The frames whose pages lie in the files."""
-        return BitmapPages([held for _, held in self._held], self._per_block)
+        bitmaps = [self._written(part, held) if part.incomplete else held for part, held in self._held]
+        return BitmapPages(bitmaps, self._per_block)
+
+    @staticmethod
+    def _written(part: Part, held: RankedBitmap) -> RankedBitmap:
+        """Of an incomplete file: the blocks whose descriptors its writer got to fill in."""
+        import numpy as np
+
+        frames, offsets = held.frames(), part.offsets(held.count)
+        lost = np.append(frames[: len(offsets)][offsets == 0], frames[len(offsets) :])
+        bits = part.bitmap(2).copy()
+        np.bitwise_and.at(bits, lost >> np.uint64(3), ~(np.uint8(1) << (lost & np.uint64(7)).astype(np.uint8)))
+        return RankedBitmap(bits, held.first, held.end)
+
+    @property
+    def excluded(self) -> Ranges:
+        """As `Image.excluded`."""
+        part = self.parts[0]
+        exist, held = part.bitmap(1), part.bitmap(2)
+        size = min(len(exist), len(held))
+        return self._ranges(of_bits(exist[:size] & ~held[:size]), part.most)
+
+    @property
+    def lost(self) -> Ranges:
+        """As `Image.lost`; the pages of files of the split set that were not given too."""
+        part = self.parts[0]
+        return minus(self._ranges(of_bits(part.bitmap(2)), part.most), of_frames(self.pages.array))
+
+    def _ranges(self, blocks: Ranges, most: int) -> Ranges:
+        """Frames of blocks below a bound."""
+        each = self._per_block
+        return [(first * each, min(end, most) * each) for first, end in blocks if first < most]
 
     # what it is
 
@@ -331,7 +255,9 @@ class Kdump(LinuxImage):
         pages = len(self.pages)
         exist = self._per_block * set_bits(part.bitmap(1))
         elsewhere = self._per_block * set_bits(part.bitmap(2)) - pages
-        missing = {"excluded": exist - elsewhere - pages, OTHER_FILE: elsewhere}
+        unwritten = sum(held.count for _, held in self._held) * self._per_block - pages
+        elsewhere -= unwritten
+        missing = {"excluded": exist - elsewhere - unwritten - pages, "not written": unwritten, OTHER_FILE: elsewhere}
         time = int.from_bytes(part.source.read(TIME_AT[part.bits], part.bits // 8), "little")
         return Info(
             file=self.source.name,
@@ -350,10 +276,10 @@ class Kdump(LinuxImage):
             details={
                 "header_version": part.names.header_version,
                 "compression": self.compression,
-                "dump_level": part.sub["dump_level"],
+                "dump_level": self.dump_level,
                 "split": part.split is not None,
                 "release": names["release"] or self.vmcoreinfo.get("OSRELEASE"),
-                "erase_info": bool(part.sub["size_eraseinfo"]),
+                "erase_info": bool(self.erase_info),
             },
         )
 
@@ -361,14 +287,6 @@ class Kdump(LinuxImage):
 def _compression(flags: int) -> str:
     """Name of the compression that a status or a descriptor's flags tell of."""
     return next((name for bit, name in FLAGS.items() if flags & bit), "none")
-
-
-def _descriptor(part: Part, at: int) -> tuple[int, int, int]:
-    """(offset, size, flags) of a page_desc. Raises `FormatError` where it is behind the file's end or too large."""
-    offset, size, flags, _ = DESCRIPTOR.unpack(part.source.read(at, DESCRIPTOR_SIZE, "page descriptor"))
-    if size > 2 * part.block:
-        raise FormatError(part.source.name, f"a page of {size} bytes", at)
-    return offset, size, flags & COMPRESSED
 
 
 def _notes(part: Part, machine: int) -> LinuxNotes:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Callable
-from itertools import groupby
 from typing import BinaryIO
 
 from kdbg.errors import FormatError
+from kdbg.formats import ranges
 from kdbg.formats.compression import compressor
 from kdbg.formats.elf import EM_386, EM_AARCH64
 from kdbg.formats.image import PAGE, Image
-from kdbg.formats.kdump import FLAGS, SIGNATURE, TIME_AT, UTS, Kdump
-from kdbg.formats.linux_notes_writer import machine_of, notes_of, vmcoreinfo_text
-from kdbg.formats.writing import Frames, growing, held_frames, page_bytes
+from kdbg.formats.kdump import Kdump
+from kdbg.formats.kdump_header import DESCRIPTOR, FLAGS, INCOMPLETE, SIGNATURE, TIME_AT, UTS
+from kdbg.formats.linux_notes_writer import erase_info_of, machine_of, notes_of, vmcoreinfo_text
+from kdbg.formats.writing import Content, Frames, content_of, growing
+from kdbg.records import Info
 
 HEADER_VERSION = 6
 HEADER_SIZE = 464
@@ -29,101 +31,94 @@ Compress = Callable[[bytes], bytes]
 def write(image: Image, path: str, frames: Frames | None = None, compression: str = "zlib") -> int:
     """Write the pages (all, or those of ``frames``); the number of pages written. Raises `FormatError`, `MissingCodec`.
 
-    ``compression``: "zlib" or "zstd". A paravirtual domain's page tables hold machine frames, which this format has no
-    place for.
+    ``compression``: "zlib" or "zstd". What is left out is known: excluded pages have a bit in the first bitmap only,
+    those that are lost a descriptor of zeros besides, and the status says that the dump is incomplete. A paravirtual
+    domain's page tables hold machine frames, which this format has no place for.
     """
     if image.paravirtual:
         raise FormatError(path, "a paravirtual domain's machine frames have no place in this format: write xen-elf")
-    held, compress, flag = held_frames(image, frames), compressor(compression), _BITS[compression]
-    most = held[-1] + 1 if held else 0
-    notes, text = notes_of(image), vmcoreinfo_text(image.vmcoreinfo)
-    notes_at = PAGE + SUB_HEADER_SIZE
-    sub_blocks = -(-(SUB_HEADER_SIZE + len(notes) + len(text)) // PAGE)
-    bitmap_blocks = -(-most // (8 * PAGE))
+    content, flag = content_of(image, frames, readable=False), _BITS[compression]
+    told = ranges.union(ranges.of_frames(content.held), content.lost)
+    exist = ranges.union(told, content.excluded)
+    most = exist[-1][1] if exist else 0
+    notes, text, erased = notes_of(image), vmcoreinfo_text(image.vmcoreinfo), erase_info_of(image)
+    sub_blocks = -(-(SUB_HEADER_SIZE + len(notes + text + erased)) // PAGE)
+    bitmap_blocks = max(1, -(-most // (8 * PAGE)))
     if bitmap_blocks > MOST_BITMAP_BLOCKS:
-        raise FormatError(path, f"page {held[-1]:#x} lies beyond what this format can count")
+        raise FormatError(path, f"page {most - 1:#x} lies beyond what this format can count")
     with growing(path) as file:
-        file.write(_header(image, flag, sub_blocks, 2 * bitmap_blocks, most).ljust(PAGE, b"\0"))
-        file.write(_sub_header(image, notes_at, len(notes), len(text), most))
-        file.write(notes + text)
+        file.seek(PAGE)
+        file.write(_sub_header(image, most, len(notes), len(text), len(erased)) + notes + text + erased)
         bitmap_at = (1 + sub_blocks) * PAGE
-        for number in range(2):
-            _write_bitmap(file, held, bitmap_at + number * bitmap_blocks * PAGE)
+        for number, known in enumerate((exist, told)):
+            for block, bits in ranges.bitmaps(known, PAGE):
+                file.seek(bitmap_at + (number * bitmap_blocks + block) * PAGE)
+                file.write(bits)
         file.seek(bitmap_at + 2 * bitmap_blocks * PAGE)
-        _pages(file, image, held, compress, flag)
-    return len(held)
+        written = _pages(file, image, content, told, compressor(compression), flag)
+        whole = written == ranges.count(told) and not image.damage
+        file.seek(0)
+        file.write(_header(image, flag if whole else flag | INCOMPLETE, sub_blocks, 2 * bitmap_blocks, most))
+    return written
 
 
-def _header(image: Image, flag: int, sub_blocks: int, bitmap_blocks: int, most: int) -> bytes:
-    fields = _names(image)
-    crashed = image.vmcoreinfo.get("CRASHTIME", "")
+def _header(image: Image, status: int, sub_blocks: int, bitmap_blocks: int, most: int) -> bytes:
+    info = image.describe()
+    fields = _names(image, info)
     data = bytearray(HEADER_SIZE)
     data[:8] = SIGNATURE
     struct.pack_into("<i", data, 8, HEADER_VERSION)
     for at, name in enumerate(fields):
         struct.pack_into("65s", data, 12 + 65 * at, name.encode("latin-1")[:64])
-    struct.pack_into("<qq", data, TIME_AT[64], int(crashed) if crashed.isdigit() else 0, 0)
+    struct.pack_into("<qq", data, TIME_AT[64], int(info.time or 0), 0)
     struct.pack_into(
-        "<IiiIIIIIIi", data, TIME_AT[64] + 16, flag, PAGE, sub_blocks, bitmap_blocks, min(most, 0xFFFFFFFF), 0, 0, 0, 0,
-        len(image.contexts),
+        "<IiiIIIIIIi", data, TIME_AT[64] + 16, status, PAGE, sub_blocks, bitmap_blocks, min(most, 0xFFFFFFFF), 0, 0, 0,
+        0, len(image.contexts),
     )  # fmt: skip
     return bytes(data)
 
 
-def _names(image: Image) -> list[str]:
+def _names(image: Image, info: Info) -> list[str]:
     """The six names of the kernel's utsname; none of the first five empty, which readers take for a damaged header."""
     if isinstance(image, Kdump):
         known = image.names
     else:
-        known = {"sysname": "Linux" if image.vmcoreinfo else "", "nodename": image.describe().host or ""}
+        known = {"sysname": "Linux" if image.vmcoreinfo else "", "nodename": info.host or ""}
         known["release"] = image.vmcoreinfo.get("OSRELEASE", "")
     known = {**known, "machine": MACHINE_NAMES.get(machine_of(image), "x86_64")}
     return [known.get(name) or ("" if name == "domainname" else "unknown") for name in UTS]
 
 
-def _sub_header(image: Image, notes_at: int, notes: int, text: int, most: int) -> bytes:
+def _sub_header(image: Image, most: int, notes: int, text: int, erased: int) -> bytes:
+    """The sub header before its notes, VMCOREINFO and erase info, of so many bytes each."""
     base = image.vmcoreinfo.get("NUMBER(phys_base)", "0")
-    return struct.pack(
-        "<qiiQQqQqQqQQQQ",
-        int(base, 0) if base.lstrip("-").isdigit() else 0,
-        0,
-        0,
-        0,
-        0,
-        notes_at + notes if text else 0,
-        text,
-        notes_at if notes else 0,
-        notes,
-        0,
-        0,
-        0,
-        0,
-        most,
-    )
+    level = image.dump_level if isinstance(image, Kdump) else 0
+    at = PAGE + SUB_HEADER_SIZE
+    places: list[int] = []  # of VMCOREINFO, the notes, the erase info: offset and size
+    for offset, size in ((at + notes, text), (at, notes), (at + notes + text, erased)):
+        places += (offset if size else 0, size)
+    physical = int(base, 0) if base.lstrip("-").isdigit() else 0
+    return struct.pack("<qiiQQqQqQqQQQQ", physical, level, 0, 0, 0, *places, 0, 0, most)
 
 
-def _write_bitmap(file: BinaryIO, held: list[int], at: int) -> None:
-    """A bit for each frame; blocks without any are holes of the file."""
-    for block, frames in groupby(held, lambda frame: frame // (8 * PAGE)):
-        bits = bytearray(PAGE)
-        for frame in frames:
-            bits[frame >> 3 & PAGE - 1] |= 1 << (frame & 7)
-        file.seek(at + block * PAGE)
-        file.write(bits)
+def _pages(file: BinaryIO, image: Image, content: Content, told: ranges.Ranges, compress: Compress, flag: int) -> int:
+    """Descriptors and pages; pages of zeros share one. How many pages were written.
 
-
-def _pages(file: BinaryIO, image: Image, held: list[int], compress: Compress, flag: int) -> None:
-    """Descriptors and pages; pages of zeros share one."""
+    Of those that cannot be read the descriptors stay 0, as makedumpfile leaves those that it does not get to.
+    """
     descriptors_at = file.tell()
-    at = descriptors_at + 24 * len(held)
+    at = descriptors_at + DESCRIPTOR.size * ranges.count(told)
     file.seek(at)
     places, sizes, flags = array("q"), array("I"), array("I")
-    zeros, zero_place = bytes(PAGE), None
-    for frame in held:
-        plain = bytes(page_bytes(image, frame))
-        if plain == zeros and zero_place is not None:
+    zeros, zero_place, written = bytes(PAGE), None, 0
+    for frame in (frame for first, end in told for frame in range(first, end)):
+        page = image.page(frame)
+        if page is None:
+            place, size, kind = 0, 0, 0
+        elif page == zeros and zero_place is not None:
             place, size, kind = zero_place
         else:
+            plain = bytes(page)
             packed = compress(plain)
             kind = flag if len(packed) < PAGE else 0
             data = packed if kind else plain
@@ -132,9 +127,11 @@ def _pages(file: BinaryIO, image: Image, held: list[int], compress: Compress, fl
             at += size
             if plain == zeros:
                 zero_place = place, size, kind
+        written += page is not None
         places.append(place)
         sizes.append(size)
         flags.append(kind)
     file.seek(descriptors_at)
     for place, size, kind in zip(places, sizes, flags, strict=True):
-        file.write(struct.pack("<qIIQ", place, size, kind, 0))
+        file.write(DESCRIPTOR.pack(place, size, kind, 0))
+    return written

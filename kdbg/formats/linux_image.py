@@ -23,6 +23,11 @@ class LinuxImage(Image):
         self.vmcoreinfo = notes.vmcoreinfo
 
     @property
+    def erase_info(self) -> bytes:
+        """What makedumpfile tells of the symbols that it erased, as it wrote it; b"" where nothing was."""
+        return self.notes.erase_info
+
+    @property
     def contexts(self) -> Sequence[Mapping[str, int]]:
         """Registers of each CPU, in the order of the notes."""
         return self.notes.contexts

@@ -32,6 +32,10 @@ PRSTATUS = {
 """Machine -> (offset of pr_reg in elf_prstatus, form, names)."""
 PID_AT = {EM_X86_64: 32, EM_386: 24, EM_AARCH64: 32}
 
+ERASE_INFO = "ERASEINFO"
+"""Owner of the note that names what was erased (makedumpfile's elf_info.h)."""
+MOST_ERASE_INFO = 16 << 20
+
 QEMU_GENERAL = "rax rbx rcx rdx rsi rdi rsp rbp r8 r9 r10 r11 r12 r13 r14 r15 rip rflags".split()
 QEMU_SEGMENTS = "cs ds es fs gs ss ldt tr gdt idt".split()
 QEMU_CONTROL = "cr0 cr1 cr2 cr3 cr4".split()
@@ -45,6 +49,7 @@ class LinuxNotes:
     contexts: list[dict[str, int]] = field(default_factory=list)
     """Registers of each CPU, by name; those of QEMU's note too, where it is there."""
     vmcoreinfo: Mapping[str, str] = field(default_factory=dict)
+    erase_info: bytes = b""
     qemu: bool = False
     process: bool = False
     """Whether there are notes that only a process's core has."""
@@ -56,6 +61,8 @@ def read_notes(notes: Iterable[Note], machine: int) -> LinuxNotes:
     for note in notes:
         if note.owner == "VMCOREINFO":
             found.vmcoreinfo = parse_vmcoreinfo(bytes(note.data))
+        elif note.owner == ERASE_INFO:
+            found.erase_info = bytes(note.data[:MOST_ERASE_INFO])
         elif note.owner == "QEMU" and len(note.data) >= QEMU_SIZE:
             found.qemu = True
             states.append(qemu_state(bytes(note.data)))

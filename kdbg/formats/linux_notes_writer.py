@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from kdbg.formats.elf import EM_386, EM_AARCH64, EM_X86_64
 from kdbg.formats.image import Image
+from kdbg.formats.linux_image import LinuxImage
 from kdbg.formats.linux_notes import (
+    ERASE_INFO,
     NT_PRSTATUS,
     PID_AT,
     PRSTATUS,
@@ -38,14 +40,24 @@ def note(owner: str, kind: int, data: bytes) -> bytes:
     )
 
 
-def notes_of(image: Image) -> bytes:
-    """The notes of an image: each CPU's status, QEMU's state where control registers are known, VMCOREINFO."""
+def erase_info_of(image: Image) -> bytes:
+    """What makedumpfile told of the symbols that it erased, or b""."""
+    return image.erase_info if isinstance(image, LinuxImage) else b""
+
+
+def notes_of(image: Image, erased: bool = False) -> bytes:
+    """The notes of an image: each CPU's status, QEMU's state where control registers are known, VMCOREINFO.
+
+    ``erased``: with a note of what was erased, as ELF dumps have it.
+    """
     machine, contexts = machine_of(image), image.contexts
     parts = [note("CORE", NT_PRSTATUS, prstatus(registers, machine, at)) for at, registers in enumerate(contexts)]
     if machine != EM_AARCH64 and any("cr3" in registers for registers in contexts):
         parts += [note("QEMU", 0, qemu_state(registers)) for registers in contexts]
     if image.vmcoreinfo:
         parts.append(note("VMCOREINFO", 0, vmcoreinfo_text(image.vmcoreinfo)))
+    if erased and erase_info_of(image):
+        parts.append(note(ERASE_INFO, 0, erase_info_of(image)))
     return b"".join(parts)
 
 
@@ -88,4 +100,6 @@ def qemu_state(registers: Mapping[str, int]) -> bytes:
     return bytes(data)
 
 
-__all__: Sequence[str] = ("machine_of", "note", "notes_of", "prstatus", "qemu_state", "vmcoreinfo_text")
+__all__: Sequence[str] = (
+    "erase_info_of", "machine_of", "note", "notes_of", "prstatus", "qemu_state", "vmcoreinfo_text",
+)  # fmt: skip

@@ -7,12 +7,15 @@ behind was excluded. Where memory begins or ends within a page, the rest of the 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from kdbg.formats.image import NOT_IN_DUMP, PAGE, PageMap
+from kdbg.formats.ranges import Ranges, minus, union
 from kdbg.formats.source import Source
 
+MOST_LEFT_OUT = 1 << 32
+"""Frames (16 TiB) of one piece that may be left out; a size beyond is taken for damage."""
 EXCLUDED = "excluded from the dump on purpose"
 CUT_OFF = "cut off: the file ends before that page"
 
@@ -112,6 +115,30 @@ class SegmentMap:
         runs = zip(self._firsts, self._runs, strict=True)
         parts = [np.arange(first, run[0], dtype=np.uint64) for first, run in runs]
         return PageMap(np.unique(np.concatenate([*parts, np.array(sorted(self._edges), np.uint64)])))
+
+    def count(self) -> int:
+        """How many frames `pages` has, without a look at each."""
+        whole = ((first, end) for first, (end, _) in zip(self._firsts, self._runs, strict=True))
+        return sum(end - first for first, end in union(whole, ((frame, frame + 1) for frame in self._edges)))
+
+    def excluded(self) -> Ranges:
+        """Frames that the pieces stand for and that the file is not to hold."""
+        return self._beyond(lambda piece: (piece.held, piece.size))
+
+    def lost(self) -> Ranges:
+        """Frames that the file is to hold and ends before."""
+        return self._beyond(lambda piece: (self._held(piece), min(piece.held, piece.size)))
+
+    def _beyond(self, part: Callable[[Piece], tuple[int, int]]) -> Ranges:
+        """Whole frames of a part of each piece, those left out that the file holds by another."""
+        found: Ranges = []
+        for piece in self.pieces:
+            start, end = part(piece)
+            first, last = -(-(piece.address + start) // PAGE), (piece.address + end) // PAGE
+            if last - first <= MOST_LEFT_OUT:
+                found.append((first, last))
+        here = [(first, end) for first, (end, _) in zip(self._firsts, self._runs, strict=True)]
+        return minus(union(found), union(here, ((frame, frame + 1) for frame in self._edges)))
 
     def told(self) -> int:
         """Pages of memory that the pieces stand for, each counted once."""

@@ -1,4 +1,4 @@
-"""What the writers of formats share: a file that appears only when it is whole, and pages in order.
+"""What the writers of formats share: a file that appears only when it is whole, and what is to stand in it.
 
 Writers take an `Image` and the pages that are to go in, as frame numbers that page tables hold (None: all that the
 image has). They never write to the dump that they read.
@@ -9,10 +9,16 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
 
 from kdbg.errors import FormatError
+from kdbg.formats import ranges
 from kdbg.formats.image import PAGE, Image
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Frames = Iterable[int]
 
@@ -34,29 +40,50 @@ def growing(path: str) -> Iterator[BinaryIO]:
             os.unlink(temporary)
 
 
-def held_frames(image: Image, frames: Frames | None) -> list[int]:
-    """The frames to write, ascending: those asked for that the image holds, or all."""
-    if frames is None:
-        pfns = iter(image.pages)
-        if not image.paravirtual:
-            return list(pfns)
-        return sorted(mfn for mfn in map(image.pfn_to_mfn, pfns) if mfn is not None)
-    return sorted(frame for frame in set(frames) if image.page(frame) is not None)
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The memory that a new dump is to tell of, in frames as page tables hold them."""
+
+    held: NDArray[np.uint64]
+    """Frames whose pages are written, ascending."""
+    excluded: ranges.Ranges
+    """Frames that exist and are left out on purpose."""
+    lost: ranges.Ranges
+    """Frames whose pages should be there and are not: cut off or damaged."""
 
 
-def runs(frames: list[int]) -> list[tuple[int, int]]:
-    """(first frame, number) of each run of following frames."""
-    found: list[tuple[int, int]] = []
-    for frame in frames:
-        if found and frame == found[-1][0] + found[-1][1]:
-            found[-1] = (found[-1][0], found[-1][1] + 1)
-        else:
-            found.append((frame, 1))
-    return found
+def content_of(image: Image, frames: Frames | None = None, readable: bool = True) -> Content:
+    """What to write of an image: the pages asked for, or all. What the image leaves out stays left out.
+
+    ``readable`` False: a page of ``held`` may turn out to be damaged (each is read once only).
+    """
+    import numpy as np
+
+    every = _frames(image)
+    asked = every if frames is None else np.array(sorted(set(frames)), np.uint64)
+    held = asked
+    if frames is not None or (readable and image.unpacks):
+        held = np.array([frame for frame in asked.tolist() if image.page(frame) is not None], np.uint64)
+    if image.paravirtual:  # the only format that holds these has no place for what is left out
+        return Content(held, [], [])
+    kept, damaged = ranges.of_frames(held), np.setdiff1d(np.intersect1d(every, asked), held)
+    lost = ranges.minus(ranges.union(image.lost, ranges.of_frames(damaged)), kept)
+    excluded = ranges.union(image.excluded, ranges.of_frames(np.setdiff1d(every, asked)))
+    return Content(held, ranges.minus(excluded, ranges.union(kept, lost)), lost)
+
+
+def _frames(image: Image) -> NDArray[np.uint64]:
+    """All frames that an image holds, as page tables hold them, ascending."""
+    import numpy as np
+
+    pfns = image.pages.array
+    if not image.paravirtual:
+        return pfns
+    return np.unique(np.array([m for m in map(image.pfn_to_mfn, pfns.tolist()) if m is not None], np.uint64))
 
 
 def page_bytes(image: Image, frame: int) -> memoryview:
-    """A page that `held_frames` named; zeros where its data turns out to be damaged."""
+    """A page that `content_of` found readable; zeros where it is not so any more."""
     page = image.page(frame)
     return page if page is not None else memoryview(bytes(PAGE))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from kdbg.formats.elf import EM_386, EM_X86_64, ET_CORE
 from kdbg.formats.image import PAGE, Image
-from kdbg.formats.writing import Frames, growing, held_frames, page_bytes
+from kdbg.formats.writing import Frames, content_of, growing, page_bytes
 from kdbg.formats.xen import HVM_MAGIC, PV_MAGIC, XenImage
 from kdbg.formats.xen_context import SIZE64, Context64
 from kdbg.formats.xen_elf import NOTE_FORMAT_VERSION, NOTE_HEADER, NOTE_NONE, XenElf
@@ -22,7 +22,7 @@ SHT_STRTAB, SHT_NOTE, SHT_PROGBITS = 3, 7, 1
 
 def write(image: Image, path: str, frames: Frames | None = None) -> int:
     """Write the pages (all, or those of ``frames``); the number of pages written. Raises `FormatError`."""
-    held = held_frames(image, frames)
+    held = content_of(image, frames).held.tolist()
     contexts, slot = _contexts(image)
     sections: list[tuple[str, int, bytes, int, int]] = [
         (".note.Xen", SHT_NOTE, _notes(image, len(contexts) // slot if slot else 0, len(held)), 0, 4),
