@@ -78,4 +78,4 @@ def _header(image: Image, count: int, complete: bool) -> bytes:
 
 def _segment(kind: int, offset: int, address: int, size: int, memory: int) -> bytes:
     flags = 7 if kind == PT_LOAD else 0
-    return struct.pack("<IIQQQQQQ", kind, flags, offset, 0, address, size, memory, PAGE if kind == PT_LOAD else 4)
+    return struct.pack("<IIQQQQQQ", kind, flags, offset, 0, address, size, memory, 0 if kind == PT_LOAD else 4)
