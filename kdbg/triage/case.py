@@ -34,6 +34,8 @@ class Case:
         self.account = account
         self.locks: list[Lock] = []
         """The locks that analysers came across, for the report."""
+        self.truncated = False
+        """Whether the list of threads breaks off: what is not in it may exist all the same."""
         self._deadline: float | None = None
         self._stacks: dict[int, tuple[StackFrame, ...]] = {}
 
@@ -72,7 +74,10 @@ class Case:
     @functools.cached_property
     def threads(self) -> list[Thread]:
         """All threads that can be read."""
-        return self._all(self.account.threads(), MOST_THREADS)
+        before = len(self.target.notes)
+        found = self._all(self.account.threads(), MOST_THREADS)
+        self.truncated = len(self.target.notes) > before
+        return found
 
     @functools.cached_property
     def by_address(self) -> dict[int, Thread]:
@@ -154,6 +159,14 @@ class Case:
         """A thread for a sentence: ``bash (thread ffffff01d6f09c00)``."""
         found = self.by_address.get(thread)
         return f"{found.name} (thread {thread:x})" if found and found.name else f"thread {thread:x}"
+
+    def symbol_name(self, address: int) -> str:
+        """The symbol that an address is, else ""."""
+        try:
+            symbol, offset = self.target.nearest(address)
+        except Error:
+            return ""
+        return "" if offset else str(self.target.qualified(symbol))
 
     def where(self, address: int) -> str:
         """An address for a sentence: ``name+0x10`` or the number."""

@@ -8,8 +8,8 @@ from kdbg.triage.analysers import analyser
 from kdbg.triage.case import Case
 from kdbg.triage.report import Evidence, Finding
 
-ON_PURPOSE = ("exclud", "filter")
-"""In a reason why pages are missing: whoever wrote the dump left them out."""
+NO_LOSS = ("exclud", "filter", "no frame behind")
+"""In a reason why pages are missing: they were left out on purpose, or the guest has no memory there."""
 MOST_SHOWN = 10
 
 
@@ -17,7 +17,7 @@ MOST_SHOWN = 10
 def dump(case: Case) -> Iterator[Finding]:
     """What the format says of its completeness, and what is wrong with its file."""
     info = case.target.info
-    lost = {why: count for why, count in info.missing_why.items() if not any(word in why for word in ON_PURPOSE)}
+    lost = {why: count for why, count in info.missing_why.items() if not any(word in why for word in NO_LOSS)}
     if not info.complete or any(lost.values()):
         pages = sum(lost.values()) or info.missing
         facts = [Evidence(f"{count} pages: {why}", "::status") for why, count in lost.items() if count]

@@ -38,7 +38,7 @@ Warn = Callable[[str], None]
 _CACHE = {
     "name": "cache_name", "flags": "cache_flags", "cflags": "cache_cflags", "bufsize": "cache_bufsize",
     "buftotal": "cache_buftotal", "chunksize": "cache_chunksize", "slabsize": "cache_slabsize",
-    "bufctl_at": "cache_bufctl", "buftag_at": "cache_buftag",
+    "bufctl_at": "cache_bufctl", "buftag_at": "cache_buftag", "verify": "cache_verify",
     "maxcolor": "cache_maxcolor", "hash_shift": "cache_hash_shift", "hash_mask": "cache_hash_mask",
     "hash_table": "cache_hash_table", "magtype": "cache_magtype", "full": "cache_full.ml_list",
     "full_total": "cache_full.ml_total", "arena": "cache_arena", "constructor": "cache_constructor",
@@ -72,6 +72,8 @@ class Cache:
     bufctl_at: int
     """Where a small slab's bufctl lies in its buffer's chunk."""
     buftag_at: int
+    verify: int
+    """Bytes of a free buffer that hold the pattern."""
     maxcolor: int
     hash_shift: int
     hash_mask: int
