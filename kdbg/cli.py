@@ -50,10 +50,10 @@ def _fill_standard_streams() -> None:
             setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
 
 
-def _say(text: str) -> None:
+def _say(text: str, prefix: str = "kdbg: ") -> None:
     from kdbg.repl.screen import visible
 
-    sys.stderr.write(visible(f"kdbg: {text}".encode("utf-8", "surrogateescape").decode("latin-1")) + "\n")
+    sys.stderr.write(visible(f"{prefix}{text}".encode("utf-8", "surrogateescape").decode("latin-1")) + "\n")
 
 
 def _session(words: list[str]) -> int:
@@ -86,6 +86,8 @@ def _session(words: list[str]) -> int:
         if error.before:
             sys.stderr.write(f"{error.before}\n")
         _say(str(error))
+        for line in error.after.splitlines():
+            _say(line, "")
         return FAILED
 
 

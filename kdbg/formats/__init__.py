@@ -5,6 +5,7 @@ A new format is a new module and one line in `FORMATS`.
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,9 @@ from kdbg.errors import FormatError
 from kdbg.formats.flattened import FlattenedSource
 from kdbg.formats.image import Image
 from kdbg.formats.known import recognise
-from kdbg.formats.packed import advice, head_of, kind_of, unpack
+from kdbg.formats.looks import looks_like
+from kdbg.formats.packed import advice as unpacking_advice
+from kdbg.formats.packed import head_of, kind_of, unpack
 from kdbg.formats.source import Source, open_source
 
 if TYPE_CHECKING:
@@ -34,14 +37,15 @@ FORMATS = (
 class NotADump(FormatError):
     """A file that none of the formats reads.
 
-    ``known``: what it is all the same and what to do with it, if its beginning says so; ``refusals``: what each format
-    expected.
+    ``known``: what it is all the same and what to do with it, if its beginning says so; ``looks``: what its bytes look
+    like; ``refusals``: what each format expected.
     """
 
-    def __init__(self, file: str, refusals: list[str], known: str | None) -> None:
-        super().__init__(file, known or "not a dump that kdbg knows: " + "; ".join(refusals))
+    def __init__(self, file: str, refusals: list[str], known: str | None, looks: str) -> None:
+        super().__init__(file, known or f"not a dump that kdbg knows: {looks}")
         self.refusals = refusals
         self.known = known
+        self.looks = looks
 
 
 def open_image(path: str) -> Image:
@@ -67,8 +71,10 @@ def open_file(path: str) -> Image | ProcessCore:
     if packed is None:
         return _open(source)
     _recognised(Source.of_bytes(path, head_of(source, packed)), whole=False)
-    image = _open(unpack(source, packed))
-    image.advice.append(advice(path, packed))
+    began = time.monotonic()
+    plain = unpack(source, packed)
+    plain.advice = unpacking_advice(path, packed, source.size, plain.size, time.monotonic() - began)
+    image = _open(plain)
     if image.source.cut_off:
         image.damage.append(f"cut off: its {packed} data ends too early")
     return image
@@ -76,8 +82,15 @@ def open_file(path: str) -> Image | ProcessCore:
 
 def _open(source: Source) -> Image | ProcessCore:
     if FlattenedSource.recognises(source):
-        source = FlattenedSource(source)
+        if not source.map:  # its pieces are small, and each tells where the next one is
+            from kdbg.formats.remote import all_of
+
+            source = all_of(source)
+        advice, source = source.advice, FlattenedSource(source)
+        source.advice = advice
     image: Image | ProcessCore = _recognised(source)(source)
+    if source.advice:
+        image.advice.append(source.advice)
     return image
 
 
@@ -93,9 +106,10 @@ def _recognised(source: Source, whole: bool = True) -> Any:
         if refusal is None:
             return reader
         refusals.append(f"{name} {refusal}")
-    if not whole and bytes(source.view[:4]) in (b"\x7fELF", b"make"):
+    if not whole and bytes(source.read(0, min(4, source.size))) in (b"\x7fELF", b"make"):
         return None
-    raise NotADump(source.name, refusals, recognise(source))
+    known = recognise(source)
+    raise NotADump(source.name, refusals, known, "" if known else looks_like(source))
 
 
 def open_images(paths: list[str]) -> tuple[Image, list[str]]:

@@ -101,6 +101,11 @@ class IllumosDump(Image):
         self.bits = word_bits
         self.word = word_bits // 8
         self.compressed = bool(header.flags & COMPRESSED)
+        if self.compressed and not source.map:  # each page tells where the next one is, and nothing else does
+            from kdbg.formats.remote import all_of
+
+            self.source = source = all_of(source)
+            self.advice.append(source.advice)
         for name in ("ksyms", "pfn", "map", "data"):
             if header[name] < 0:
                 raise FormatError(source.name, f"dump header: {name} at offset {header[name]}", 24)
@@ -162,16 +167,16 @@ class IllumosDump(Image):
 
     def _hashed(self, space: int, page: int) -> int | None:
         """Look a page up in the hash. Raises `RecursionError` for too long a chain."""
-        header, view, size = self.header, self.source.view, 24 + 2 * self.word
+        header, source, size = self.header, self.source, 24 + 2 * self.word
         slot = ((space >> 3) + (page >> 12)) & header.hashmask
         entry = header.map + slot * size
-        if entry < 0 or entry + size > len(view):
+        if entry < 0 or entry + size > source.size:
             return None
-        at = struct.unpack_from(self._entry, view, entry)[0]
+        at = struct.unpack(self._entry, source.read(entry, size))[0]
         for _ in range(MOST_CHAIN):
-            if at <= 0 or at + size > len(view):
+            if at <= 0 or at + size > source.size:
                 return None
-            _, following, data, owner, address = struct.unpack_from(self._entry, view, at)
+            _, following, data, owner, address = struct.unpack(self._entry, source.read(at, size))
             if address == page and owner == space:
                 return self._frame_at(data)
             at = following

@@ -6,20 +6,18 @@ where it is none of a dump that is known, the rest is left alone.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
 from kdbg.errors import FormatError
 from kdbg.formats.compression import MissingCodec, zstd_module
 from kdbg.formats.source import Source
+from kdbg.formats.spool import spool
 
 MAGICS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 COMMANDS = {"gzip": "gzip -dk", "bzip2": "bzip2 -dk", "xz": "xz -dk", "zstd": "zstd -dk"}
 CHUNK = 1 << 20
 HEAD = 1 << 16
-SPARE = 1 << 30
-"""Bytes that are left free on the disk."""
 GROWTH, SMALL = 1024, 512 << 20
 """How many times its size a file may unpack to without being taken for a bomb; as much as `SMALL` always."""
 
@@ -45,35 +43,15 @@ def unpack(source: Source, kind: str) -> Source:
 
     What a damaged or cut file gives before its end is kept; the source's ``cut_off`` says so.
     """
-    import shutil
-    import tempfile
-
-    room = min(shutil.disk_usage(tempfile.gettempdir()).free - SPARE, max(SMALL, GROWTH * source.size))
-    with tempfile.NamedTemporaryFile(prefix="kdbg-", delete=False) as plain:
-        try:
-            written, cut_off = 0, False
-            try:
-                for piece in _pieces(source, kind):
-                    written += len(piece)
-                    if written > room:
-                        text = f"unpacks to more than {room} bytes, for which there is no room or which is a bomb"
-                        raise FormatError(source.name, f"{text}: `{COMMANDS[kind]}` unpacks it all the same")
-                    plain.write(piece)
-            except FormatError:
-                if not written or written > room:
-                    raise
-                cut_off = True
-            plain.flush()
-            unpacked = Source(plain.name)
-        finally:
-            os.unlink(plain.name)
-    unpacked.name, unpacked.cut_off = source.name, cut_off
-    return unpacked
+    most = max(SMALL, GROWTH * source.size)
+    text = f"unpacks to more than {most} bytes, which is a bomb: `{COMMANDS[kind]}` unpacks it all the same"
+    return spool(source.name, _pieces(source, kind), most, text)
 
 
-def advice(name: str, kind: str) -> str:
-    """What to do for it to open faster, in a sentence."""
-    return f"the dump is inside {kind} and was unpacked to be read: `{COMMANDS[kind]} {name}` spares that next time"
+def advice(name: str, kind: str, size: int, plain: int, seconds: float) -> str:
+    """What was done, how long it took, and what spares it next time, in a sentence."""
+    text = f"the dump is inside {kind} and was unpacked to be read ({size} bytes to {plain} in {seconds:.1f} s)"
+    return f"{text}: `{COMMANDS[kind]} {name}` spares that next time"
 
 
 def _pieces(source: Source, kind: str) -> Iterator[bytes]:

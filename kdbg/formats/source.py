@@ -24,9 +24,9 @@ def open_source(name: str) -> Source:
     """The bytes of a file, or behind a URL. Raises `FormatError`."""
     if not is_url(name):
         return Source(name)
-    from kdbg.formats.remote import RemoteSource
+    from kdbg.formats.remote import open_remote
 
-    return RemoteSource(name)
+    return open_remote(name)
 
 
 class Source:
@@ -34,6 +34,9 @@ class Source:
 
     Every access is held against the file's size before it is believed.
     """
+
+    advice = ""
+    """What was done to have it at hand and what would spare it, in a sentence."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.name = os.fspath(path)

@@ -6,7 +6,6 @@ Both hold vCPU contexts, a table of frames and pages: page *i* of the file belon
 from __future__ import annotations
 
 import functools
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -113,7 +112,7 @@ class XenImage(Image):
         """As `Image.words`; the file is one array of words, so one look-up each."""
         import numpy as np
 
-        if self.frames is None or self.tables.pages_at % width or not self.pages_in_file:
+        if self.frames is None or self.tables.pages_at % width or not self.pages_in_file or not self.source.map:
             return super().words(frames, indexes, width)
         positions = self.frames.positions(frames)
         there = (positions >= 0) & (positions < self.pages_in_file)
@@ -256,7 +255,7 @@ def guest_bits(source: Source, contexts_at: int, slot: int, mfns: Column, told: 
         at, width = xen_context.CR3_AT[bits]
         if slot < (xen_context.SIZE64 if bits == 64 else xen_context.SIZE32) or contexts_at + slot > source.size:
             continue
-        cr3: int = struct.unpack_from({8: "<Q", 4: "<I"}[width], source.view, contexts_at + at)[0]
+        cr3 = int.from_bytes(source.read(contexts_at + at, width, "cr3 of the first context"), "little")
         frames = {xen_context.frame_of_cr3(cr3, bits), cr3 >> 12} if cr3 else set()
         if any(mfns.find(frame) is not None for frame in frames):
             believed.append(bits)

@@ -26,12 +26,12 @@ _MAGICS = (
 class OpenError(Exception):
     """A target that cannot be opened: the whole message without the program's name; the exit status is 1.
 
-    ``before``: a line that comes first, as it is.
+    ``before``: a line that comes first, ``after``: lines that come last, as they are.
     """
 
-    def __init__(self, text: str, before: str = "") -> None:
+    def __init__(self, text: str, before: str = "", after: str = "") -> None:
         super().__init__(text)
-        self.before = before
+        self.before, self.after = before, after
 
 
 def open_target(arguments: Arguments) -> Target:
@@ -43,24 +43,22 @@ def open_target(arguments: Arguments) -> Target:
     if "f" in arguments:
         return _raw(files, arguments)
     files = _numbered(files)
+    if _elsewhere(files[0]):
+        return _remote(files, arguments)
     if os.path.isdir(files[0]):
-        from kdbg.nothing import Folder
-
-        return Folder(files[0])
+        return _folder(files[0])
     head = _head(files[0], "open")
     wants_elf = "u" in arguments or ("k" in arguments and len(files) == 1)
     if wants_elf and not head.startswith(ELF_MAGIC):
         raise OpenError(f"{files[0]} is not an ELF file")
     for name in files[1:2]:
-        if name != "-" and "://" not in name and not os.path.exists(name):
+        if name != "-" and not _elsewhere(name) and not os.path.exists(name):
             raise OpenError(f"failed to access {name}: No such file or directory")
     if len(files) == 3 and files[2].rpartition("/")[2].startswith("vmdump."):
         files.pop()  # the same dump, packed: `mdb *.0` names all three
     dump = _dump(files, head, arguments)
     if dump is not None:
         return dump
-    if "://" in files[0] and not os.path.exists(files[0]):
-        raise OpenError(f"failed to open {files[0]}: no dump that is known; other files are opened from a disk only")
     if head.startswith(ELF_MAGIC):
         return _object(files[0], arguments)
     return _raw(files, arguments)
@@ -109,9 +107,35 @@ def _numbered(files: list[str]) -> list[str]:
     return [namelist, core]
 
 
+def _elsewhere(name: str) -> bool:
+    """Whether a name is a URL, and not that of a file all the same."""
+    return "://" in name and not os.path.exists(name)
+
+
+def _remote(files: list[str], arguments: Arguments) -> Target:
+    """The dump behind a URL: nothing else is opened from there."""
+    from kdbg.formats import NotADump
+
+    try:
+        return _open_dump(files, arguments)
+    except NotADump as error:
+        raise OpenError(f"{error}; what is no dump is opened from a disk only") from None
+
+
+def _folder(name: str) -> Target:
+    """A folder, as mdb has it; one that holds crash dumps is refused with what to type."""
+    from kdbg.nothing import Folder
+    from kdbg.repl.crashes import what_to_type
+
+    told = what_to_type(name)
+    if told:
+        raise OpenError(told[0], after="\n".join(told[1:]))
+    return Folder(name)
+
+
 def _head(name: str, verb: str) -> bytes:
-    if "://" in name and not os.path.exists(name):
-        return _remote_head(name, verb)
+    if _elsewhere(name):
+        return b""
     try:
         if stat.S_ISFIFO(os.stat(name).st_mode):
             raise OpenError(f"failed to {verb} {name}: a pipe, which has no middle to go to")
@@ -119,16 +143,6 @@ def _head(name: str, verb: str) -> bytes:
             return stream.read(HEAD)
     except OSError as error:
         raise OpenError(f"failed to {verb} {name}: {error.strerror}") from None
-
-
-def _remote_head(url: str, verb: str) -> bytes:
-    from kdbg.formats.source import open_source
-
-    try:
-        source = open_source(url)
-        return bytes(source.read(0, min(HEAD, source.size)))
-    except FormatError as error:
-        raise OpenError(f"failed to {verb} {error}") from None
 
 
 def _nothing(arguments: Arguments) -> Target:
@@ -168,15 +182,25 @@ def _dump(files: list[str], head: bytes, arguments: Arguments) -> Target | None:
     heads = [head, *(_head(name, "open") for name in files[1:] if name != "-")]
     if not any(map(may_be_dump, heads)):
         return None
+    from kdbg.formats import NotADump
+
+    try:
+        return _open_dump(files, arguments)
+    except NotADump as error:
+        if error.known:
+            raise OpenError(str(error)) from None
+        return None
+
+
+def _open_dump(files: list[str], arguments: Arguments) -> Target:
+    """The dump. Raises `NotADump`, `OpenError`."""
     import kdbg
     from kdbg.formats import NotADump
 
     try:
         dump = kdbg.open(*files)
-    except NotADump as error:
-        if error.known:
-            raise OpenError(str(error)) from None
-        return None
+    except NotADump:
+        raise
     except Error as error:
         raise OpenError(str(error)) from None
     if "w" in arguments:

@@ -92,7 +92,7 @@ def run(mode: str, words: Sequence[str]) -> int:
 
 def info(words: Sequence[str]) -> int:
     """What each file is, without looking for a kernel in it."""
-    from kdbg.formats import NotADump, open_files
+    from kdbg.formats import open_files
     from kdbg.repl.screen import visible as clean
 
     given = Given(words, ("--format",))
@@ -103,10 +103,6 @@ def info(words: Sequence[str]) -> int:
     for file in given.files:
         try:
             image, _ = open_files([file])
-        except NotADump as error:
-            sys.stderr.write(clean(f"kdbg: {error}") + f"\n{looks_like(file)}\n")
-            failed = 1
-            continue
         except Error as error:
             sys.stderr.write(clean(f"kdbg: {error}") + "\n")
             failed = 1
@@ -155,21 +151,6 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def looks_like(file: str) -> str:
-    """What the bytes of an unknown file look like, in a line."""
-    from kdbg.formats.source import open_source
-
-    source = open_source(file)
-    head = bytes(source.read(0, min(4096, source.size)))
-    if not head:
-        return "the file is empty"
-    if not any(head):
-        return f"{len(head)} bytes at its beginning are all 0: memory as it is, or a file with holes?"
-    printable = sum(32 <= byte < 127 or byte in (9, 10, 13) for byte in head)
-    kind = "text" if printable > 0.95 * len(head) else "binary data"
-    return f"it looks like {kind}; the first bytes are {head[:16].hex(' ')}"
 
 
 def slim(words: Sequence[str]) -> int:
