@@ -37,8 +37,9 @@ def triage(
 
     from kdbg.triage.analysers import analysers
     from kdbg.triage.case import Case
-    from kdbg.triage.context import cpu_states, log_of_interest, memory_map
+    from kdbg.triage.context import cpu_states, log_of_interest
     from kdbg.triage.known import known_issues
+    from kdbg.triage.memorymap import memory_map
     from kdbg.triage.running import run_all
     from kdbg.triage.verdict import key_thread, sign, verdict
 
@@ -59,7 +60,7 @@ def triage(
         (),
         tuple(case.groups),
         tuple(case.locks),
-        memory_map(case),
+        memory_map(target),
         tuple(analyses),
         tuple(dict.fromkeys(target.notes))[:MOST_NOTES],
     )

@@ -151,9 +151,8 @@ class Case:
         told = tuple(Evidence(one) if isinstance(one, str) else one for one in evidence)
         if severity is None:
             severity = CATALOGUE[name].severity if name in CATALOGUE else Severity.WARNING
-        return Finding(
-            name, severity, summary, command, told, **{key: tuple(value) for key, value in concerned.items()}
-        )
+        places: dict[str, Any] = {key: tuple(value) for key, value in concerned.items()}
+        return Finding(name, severity, summary, command, told, **places)
 
     def who(self, thread: int) -> str:
         """A thread for a sentence: ``bash (thread ffffff01d6f09c00)``."""

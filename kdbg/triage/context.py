@@ -1,4 +1,4 @@
-"""What surrounds a verdict: the CPUs, the part of the log that belongs to it, the map of memory."""
+"""What surrounds a verdict: the CPUs, and the part of the log that belongs to it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from dataclasses import replace
 
 from kdbg.errors import Error
 from kdbg.triage.case import Case
-from kdbg.triage.report import CpuState, Finding, LogLine, MemoryMap
+from kdbg.triage.report import CpuState, Finding, LogLine
 
 LOG_LINES = 40
-CELLS = 256
-"""Characters of the map of memory."""
 
 
 def cpu_states(case: Case) -> tuple[CpuState, ...]:
@@ -34,20 +32,3 @@ def log_of_interest(case: Case, findings: Sequence[Finding]) -> tuple[LogLine, .
     lines = [LogLine(one.time, one.level, one.text) for one in case.log]
     early = [line for line in lines[:-LOG_LINES] if line.text in quoted]
     return tuple(early[-LOG_LINES:] + lines[-LOG_LINES:])
-
-
-def memory_map(case: Case) -> MemoryMap | None:
-    """Which stretches of physical memory the dump holds; None for the core of a process, which has none."""
-    if case.target.kind != "dump":
-        return None
-    import numpy as np
-
-    info = case.target.image.describe()
-    pfns = case.target.pages.array
-    top = max(int(pfns[-1]) + 1 if len(pfns) else 0, (info.memory_size or 0) // 4096)
-    if not top:
-        return None
-    stretch = -(-top // CELLS)
-    counts = np.bincount((pfns // np.uint64(stretch)).astype(np.int64), minlength=-(-top // stretch))
-    cells = "".join("#" if count >= stretch else "+" if count else "." for count in counts.tolist())
-    return MemoryMap(stretch, cells, len(pfns), dict(info.missing_why))

@@ -89,6 +89,8 @@ class Finding:
     addresses: tuple[Address, ...] = ()
     """Other places concerned: buffers, pages, structures."""
     cpus: tuple[int, ...] = ()
+    analyser: str = ""
+    """The name of the analyser that found it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,14 +230,20 @@ class MemoryMap:
     """The memory of the machine as the dump has it: equal stretches of physical memory, one character each."""
 
     stretch: int
-    """Pages in each."""
+    """Pages in each: a power of two."""
     cells: str
-    """``#`` all present, ``+`` some, ``.`` absent, ``x`` excluded on purpose, `` `` no memory."""
+    """``#`` all present, ``+`` some, ``.`` lost, ``x`` excluded on purpose, `` `` nothing known: no memory, mostly."""
     present: int = 0
     missing: Mapping[str, int] = field(default_factory=dict)
     """Pages by the reason why they are not there."""
     page_tables: int | None = None
     """Pages that are page tables of the kernel's own space."""
+    table_cells: str = ""
+    """How much of each stretch they are, in tenths: `` `` nothing, ``1`` a tenth or less ... ``9``, ``#`` all of it."""
+    present_cells: str = ""
+    """The same of the pages that are present."""
+    excluded_cells: str = ""
+    """The same of those that were left out on purpose."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from types import FrameType
 
 from kdbg.errors import Error
@@ -64,7 +65,7 @@ def run(case: Case, one: Analyser, budget: float | None = None) -> tuple[list[Fi
     try:
         with _interrupted_after(allowed * GRACE):
             for finding in one.run(case):
-                found.append(finding)
+                found.append(replace(finding, analyser=one.name))
                 if len(found) >= MOST_FINDINGS:
                     outcome, why = Outcome.CUT_SHORT, f"it has {MOST_FINDINGS} findings"
                     break

@@ -211,6 +211,41 @@ def _scan(
             yield from _scan(space, number - 1, deeper, addresses[~leaf], start, end, left)
 
 
+def tables(space: AddressSpace, most: int = MOST_TABLES) -> Words:
+    """The frames (uint64[n], ascending, as page tables hold them) of the tables that a space is made of.
+
+    A table larger than a page is as many frames. At most ``most`` tables are followed; a table that the image lacks
+    counts, and leads nowhere.
+    """
+    mode = space.mode
+    if not mode.levels or space.root >> 64:
+        return np.empty(0, np.uint64)
+    found: list[Words] = []
+    here = np.array([space.root], np.uint64)
+    for number in range(len(mode.levels) - 1, -1, -1):
+        level = mode.levels[number]
+        here = np.unique(here)[:most]
+        most -= len(here)
+        pages = np.arange(max(1, (mode.entry_size << level.bits) >> 12), dtype=np.uint64)
+        found.append(((here >> np.uint64(12))[:, None] + pages).ravel())
+        if number == 0:
+            break
+        here = np.concatenate([np.empty(0, np.uint64), *_below(space, number, here)])
+    return np.unique(np.concatenate(found))
+
+
+def _below(space: AddressSpace, number: int, above: Words) -> Iterator[Words]:
+    """The addresses of the tables that tables (uint64[n] addresses) of a level point to."""
+    level = space.mode.levels[number]
+    slots = np.arange(1 << level.bits, dtype=np.uint64)
+    step = max(1, BATCH * 4 // len(slots))
+    for at in range(0, len(above), step):
+        some = above[at : at + step]
+        entries, there = _entries(space, np.repeat(some, len(slots)), np.tile(slots, len(some)))
+        entries = entries[there & _present(level, number, entries)]
+        yield _table_addresses(space.mode, entries[~_is_leaf(level, entries)])
+
+
 def runs(space: AddressSpace, start: int, end: int) -> Iterator[Run]:
     """Mapped ranges in [start, end): neighbours with following frames, the same level and flags are joined."""
     from kdbg.vm.space import Run
