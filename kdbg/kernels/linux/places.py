@@ -34,6 +34,7 @@ class Places:
             "modules": self._modules,
             "slab_caches": self._slab_caches,
             "super_blocks": self._super_blocks,
+            "__per_cpu_offset": self._per_cpu_offset,
         }
 
     def place(self, name: str) -> int:
@@ -71,6 +72,11 @@ class Places:
         from kdbg.kernels.linux.tasks import find_init_task
 
         return find_init_task(self.kernel)
+
+    def _per_cpu_offset(self) -> int:
+        from kdbg.kernels.linux.percpu import find_offsets
+
+        return find_offsets(self.kernel)
 
     def _modules(self) -> int:
         word = self.kernel.bits // 8

@@ -1,0 +1,252 @@
+"""The books that a Linux kernel keeps of physical memory: which struct page is of which frame, and the direct map.
+
+Frames are kept by sections (SPARSEMEM): ``mem_section[root][number].section_mem_map`` has flags in its low bits, the
+rest plus pfn * sizeof(struct page) is the address of a frame's struct page. With a virtual memory map that is the same
+for all sections; kernels with one array for all memory (FLATMEM) have ``mem_map``.
+
+Sources: include/linux/mmzone.h (struct mem_section, SECTION_MAP_MASK), include/linux/mm_types.h (struct page);
+kernel/vmcore_info.c; arch/x86/include/asm/page_64.h (page_offset_base), arch/arm64/include/asm/memory.h.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kdbg.errors import Error, ReadError, SymbolNotFound, Unmapped
+from kdbg.formats.image import PAGE
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from kdbg.kernels.linux.kernel import Linux
+
+    Words = NDArray[np.uint64]
+
+PRESENT_SECTION, FLAGS_IN_MAP = 1, 0xFFF
+"""SECTION_MARKED_PRESENT; the bits of section_mem_map that may hold flags: maps begin at whole pages."""
+MOST_ROOTS, MOST_SECTIONS = 1 << 20, 1 << 20
+MOST_FRAMES = 1 << 36
+CHUNK = 1 << 15
+"""Pages whose structures are looked at together."""
+PAGE_OFFSET_32 = 0xC0000000
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range of frames whose structures lie one behind the other."""
+
+    first: int
+    end: int
+    address: int
+    """Of the struct page of the first frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The structures of some frames that follow one another."""
+
+    first: int
+    """The first frame."""
+    address: int
+    """Of its struct page."""
+    words: Words
+    """uint64[frames, words of a struct page]; (32 bits: uint32)."""
+    there: NDArray[np.bool_]
+    """bool[frames]: whether the structure could be read; it is 0 where not."""
+
+
+class PageMap:
+    """Frames and their structures of one kernel. Raises `Error` where neither sections nor an array are found."""
+
+    def __init__(self, kernel: Linux) -> None:
+        self.kernel = kernel
+        self.type = kernel.type("struct page")
+        self.size = self.type.size
+        if not 16 <= self.size <= 256 or self.size % (kernel.bits // 8):
+            raise SymbolNotFound("struct page", f"a structure of {self.size} bytes")
+        self.spans = _joined(_sections(kernel, self.size) or _flat(kernel), self.size)
+        if not self.spans:
+            raise SymbolNotFound("mem_section", "the kernel's sections of memory are not found")
+        self._firsts = [span.first for span in self.spans]
+        self._by_address = sorted(self.spans, key=lambda span: span.address)
+        self._addresses = [span.address for span in self._by_address]
+
+    def page_of(self, pfn: int) -> int | None:
+        """Address of the struct page of a frame; None where the kernel has none."""
+        at = bisect_right(self._firsts, pfn) - 1
+        if at < 0 or pfn >= self.spans[at].end:
+            return None
+        return self.spans[at].address + (pfn - self.spans[at].first) * self.size
+
+    def pfn_of(self, address: int) -> int | None:
+        """The frame whose struct page holds an address; None where none does."""
+        at = bisect_right(self._addresses, address) - 1
+        if at < 0:
+            return None
+        span = self._by_address[at]
+        pfn = span.first + (address - span.address) // self.size
+        return pfn if pfn < span.end else None
+
+    def offset(self, path: str) -> int:
+        """Offset in bytes of a member of struct page. Raises `TypeNotFound`."""
+        from kdbg.kernels.linux.lists import offset_of
+
+        return offset_of(self.type, path)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All structures, a chunk at a time, frames ascending."""
+        for span in self.spans:
+            for first in range(span.first, span.end, CHUNK):
+                count = min(CHUNK, span.end - first)
+                yield self._chunk(first, span.address + (first - span.first) * self.size, count)
+
+    def _chunk(self, first: int, address: int, count: int) -> Chunk:
+        import numpy as np
+
+        data, absent = read_pages(self.kernel, address, count * self.size)
+        word = self.kernel.bits // 8
+        words = np.frombuffer(data, f"<u{word}").reshape(count, self.size // word)
+        there = np.ones(count, bool)
+        for start, end in absent:
+            there[start // self.size : -(-end // self.size)] = False
+        return Chunk(first, address, words, there)
+
+
+def read_pages(kernel: Linux, address: int, size: int) -> tuple[bytes, list[tuple[int, int]]]:
+    """``size`` bytes at an address, zeros where pages cannot be read; and (start, end) of these, from the address on."""
+    parts: list[bytes | memoryview] = []
+    absent: list[tuple[int, int]] = []
+    page_at, at = kernel.space.page, 0
+    while at < size:
+        start = address + at & PAGE - 1
+        length = min(PAGE - start, size - at)
+        try:
+            parts.append(page_at(address + at)[start : start + length])
+        except ReadError:
+            parts.append(bytes(length))
+            absent.append((at, at + length))
+        at += length
+    return b"".join(parts), absent
+
+
+def _sections(kernel: Linux, size: int) -> list[Span]:
+    """The spans by mem_section; [] where the kernel has none."""
+    told = kernel.vmcoreinfo
+    numbers = told.of_kind("NUMBER", 10) if told is not None else {}
+    bits = numbers.get("SECTION_SIZE_BITS", 27)  # x86-64, and arm64 with pages of 4K from 5.12 on
+    if not 20 <= bits <= 34:
+        kernel.target.note(f"mem_section: sections of 2**{bits} bytes are not believed")
+        return []
+    try:
+        of = kernel.type("struct mem_section")
+        roots, extreme = _roots(kernel, told.symbols.get("mem_section", 0) if told is not None else 0)
+    except Error:
+        return []
+    count = told.of_kind("LENGTH", 10).get("mem_section", 0) if told is not None else 0
+    count = min(count or 1 << max(46 - bits - 8, 0), MOST_ROOTS)
+    in_root, word, offset = PAGE // of.size if extreme else 1, kernel.bits // 8, of.member("section_mem_map").offset
+    frames = 1 << bits - 12
+    found: list[Span] = []
+    for root in range(count):
+        try:
+            begin = kernel.word(roots + root * word) if extreme else roots + root * of.size
+            data = kernel.memory.read(begin, in_root * of.size) if begin else b""
+        except ReadError as error:
+            kernel.target.note(f"mem_section: root {root}: {error}")
+            if extreme and not found:
+                break
+            continue
+        for at in range(0, len(data), of.size):
+            encoded = int.from_bytes(data[at + offset : at + offset + word], "little")
+            if encoded & PRESENT_SECTION and len(found) < MOST_SECTIONS:
+                first = (root * in_root + at // of.size) * frames
+                start = (encoded & ~FLAGS_IN_MAP) + first * size & (1 << kernel.bits) - 1
+                if kernel.in_kernel(start):
+                    found.append(Span(first, first + frames, start))
+    return found
+
+
+def _roots(kernel: Linux, told: int) -> tuple[int, bool]:
+    """(address of the array of roots, whether these are pointers). Raises `SymbolNotFound`, `ReadError`.
+
+    VMCOREINFO has the value of the variable where it is a pointer, its address where it is an array.
+    """
+    try:
+        variable = kernel.image_symbol("mem_section").address
+    except SymbolNotFound:
+        if not told:
+            raise
+        return told, not kernel.mapping.holds(told)
+    if told == variable:
+        return variable, False
+    return told or kernel.word(variable), True
+
+
+def _flat(kernel: Linux) -> list[Span]:
+    try:
+        address, end = kernel.word(kernel.place("mem_map")), kernel.word(kernel.place("max_pfn"))
+    except Error:
+        return []
+    return [Span(0, end, address)] if 0 < end < MOST_FRAMES and kernel.in_kernel(address) else []
+
+
+def _joined(spans: list[Span], size: int) -> list[Span]:
+    """Spans in order of their frames, neighbours made one where their structures follow one another."""
+    found: list[Span] = []
+    for span in sorted(spans, key=lambda one: one.first):
+        last = found[-1] if found else None
+        if last and last.end == span.first and span.address == last.address + (span.first - last.first) * size:
+            found[-1] = Span(last.first, span.end, last.address)
+        elif last is None or last.end <= span.first:  # what overlaps is damaged, and left out
+            found.append(span)
+    return found
+
+
+class DirectMap:
+    """Where the kernel has all of physical memory mapped in one piece. Raises `Error` where that is not found."""
+
+    def __init__(self, kernel: Linux) -> None:
+        self.kernel = kernel
+        self.base = _direct_base(kernel)
+        """Virtual address of frame 0, modulo the width of addresses: memory need not begin there."""
+        self._mask = (1 << kernel.bits) - 1
+
+    def address_of(self, pfn: int) -> int:
+        """Virtual address of a frame."""
+        return self.base + (pfn << 12) & self._mask
+
+    def pfn_of(self, address: int) -> int | None:
+        """The frame of a virtual address, if it lies in the direct map: checked by the page tables."""
+        try:
+            pfn = self.kernel.space.translate(address).pfn
+        except ReadError:
+            return None
+        return pfn if pfn is not None and self.address_of(pfn) == address & -PAGE else None
+
+
+def _direct_base(kernel: Linux) -> int:
+    if kernel.bits == 32:
+        return min((segment.address for segment in kernel.mapping.segments), default=PAGE_OFFSET_32) & -(1 << 28)
+    try:
+        return kernel.word(kernel.place("page_offset_base"))
+    except Error:
+        return _direct_base_by_task(kernel)
+
+
+def _direct_base_by_task(kernel: Linux) -> int:
+    """By the task of the first process, which comes from a slab: slabs lie in the direct map."""
+    from kdbg.kernels.linux.tasks import Tasks
+
+    part = kernel.part(Tasks)
+    first = part.first()
+    for task in part.leaders():
+        if task != first:
+            pfn = kernel.space.translate(task).pfn
+            if pfn is None:
+                raise Unmapped(task, "no frame")
+            return (task & -PAGE) - (pfn << 12) & (1 << kernel.bits) - 1
+    raise SymbolNotFound("page_offset_base", "no process tells where memory is mapped")
