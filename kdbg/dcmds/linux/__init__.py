@@ -12,6 +12,7 @@ DCMDS: Mapping[str, tuple[str, ...]] = {
     "kdbg.dcmds.linux.messages": ("msgbuf",),
     "kdbg.dcmds.linux.memory": ("pmap", "kmem_cache"),
     "kdbg.dcmds.linux.files": ("pfiles", "fd", "mounts", "vfs"),
+    "kdbg.dcmds.linux.locks": ("mutex", "rwsem", "rwlock", "semaphore", "blocked", "wchan", "wchaninfo"),
     "kdbg.dcmds.linux.sockets": ("netstat",),
     "kdbg.dcmds.linux.interrupts": ("evtchns", "interrupts"),
     "kdbg.dcmds.machine": ("cpuregs", "cpustack", "regs", "$r", "$?", "stack", "$c", "stackregs", "$C"),

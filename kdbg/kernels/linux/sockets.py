@@ -131,7 +131,7 @@ class Sockets:
         return found
 
     def _sock_of(self, file: int, private: int, socket: Layout) -> int:
-        """The struct sock behind a file, 0 where it is no socket's: a socket's file and struct socket know each other."""
+        """The struct sock behind a file, 0 where it is none: a socket's file and struct socket know each other."""
         try:
             pointer = self.kernel.word(file + private)
             if not self.kernel.in_kernel(pointer):
