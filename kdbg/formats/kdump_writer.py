@@ -54,7 +54,7 @@ def write(image: Image, path: str, frames: Frames | None = None, compression: st
             for block, bits in ranges.bitmaps(known, PAGE):
                 file.seek(bitmap_at + (number * bitmap_blocks + block) * PAGE)
                 file.write(bits)
-        file.seek(bitmap_at + 2 * bitmap_blocks * PAGE)
+        file.seek(file.truncate(bitmap_at + 2 * bitmap_blocks * PAGE))  # blocks without any bit are holes
         written = _pages(file, image, content, told, compressor(compression), flag)
         whole = written == ranges.count(told) and not image.damage
         file.seek(0)

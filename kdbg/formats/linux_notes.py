@@ -50,6 +50,8 @@ class LinuxNotes:
     """Registers of each CPU, by name; those of QEMU's note too, where it is there."""
     vmcoreinfo: Mapping[str, str] = field(default_factory=dict)
     erase_info: bytes = b""
+    notes: list[Note] = field(default_factory=list)
+    """All of them, as they lie in the file."""
     qemu: bool = False
     process: bool = False
     """Whether there are notes that only a process's core has."""
@@ -59,6 +61,7 @@ def read_notes(notes: Iterable[Note], machine: int) -> LinuxNotes:
     """Sort the notes of a dump."""
     found, states = LinuxNotes(), []
     for note in notes:
+        found.notes.append(note)
         if note.owner == "VMCOREINFO":
             found.vmcoreinfo = parse_vmcoreinfo(bytes(note.data))
         elif note.owner == ERASE_INFO:

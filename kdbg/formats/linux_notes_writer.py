@@ -21,6 +21,8 @@ from kdbg.formats.linux_notes import (
 
 PRSTATUS_SIZE = {EM_X86_64: 336, EM_386: 144, EM_AARCH64: 392}
 MACHINE_OF = {("x86-64", 64): EM_X86_64, ("x86", 64): EM_X86_64, ("x86", 32): EM_386, ("arm64", 64): EM_AARCH64}
+MOST_NOTE_BYTES = 64 << 20
+"""Of a dump's notes that are taken over."""
 _MASK = (1 << 64) - 1
 
 
@@ -32,7 +34,7 @@ def machine_of(image: Image) -> int:
 
 def note(owner: str, kind: int, data: bytes) -> bytes:
     """One ELF note, name and descriptor padded to 4 bytes."""
-    name = owner.encode("ascii") + b"\0"
+    name = owner.encode("latin-1") + b"\0"
     return (
         struct.pack("<III", len(name), len(data), kind)
         + name.ljust(-(-len(name) // 4) * 4, b"\0")
@@ -46,19 +48,35 @@ def erase_info_of(image: Image) -> bytes:
 
 
 def notes_of(image: Image, erased: bool = False) -> bytes:
-    """The notes of an image: each CPU's status, QEMU's state where control registers are known, VMCOREINFO.
+    """The notes of an image: those that it brings, as they are; else made from its registers, with VMCOREINFO behind.
 
     ``erased``: with a note of what was erased, as ELF dumps have it.
     """
-    machine, contexts = machine_of(image), image.contexts
-    parts = [note("CORE", NT_PRSTATUS, prstatus(registers, machine, at)) for at, registers in enumerate(contexts)]
-    if machine != EM_AARCH64 and any("cr3" in registers for registers in contexts):
-        parts += [note("QEMU", 0, qemu_state(registers)) for registers in contexts]
-    if image.vmcoreinfo:
+    parts = _brought(image) or _made(image)
+    if image.vmcoreinfo and not any(b"VMCOREINFO\0" in part[:24] for part in parts):
         parts.append(note("VMCOREINFO", 0, vmcoreinfo_text(image.vmcoreinfo)))
     if erased and erase_info_of(image):
         parts.append(note(ERASE_INFO, 0, erase_info_of(image)))
     return b"".join(parts)
+
+
+def _brought(image: Image) -> list[bytes]:
+    """The notes of a Linux dump but what was erased, up to a bound of their bytes."""
+    parts, left = list[bytes](), MOST_NOTE_BYTES
+    for one in image.notes.notes if isinstance(image, LinuxImage) else ():
+        left -= len(one.data)
+        if one.owner != ERASE_INFO and left >= 0:
+            parts.append(note(one.owner, one.type, bytes(one.data)))
+    return parts
+
+
+def _made(image: Image) -> list[bytes]:
+    """Each CPU's status, and QEMU's state where control registers are known."""
+    machine, contexts = machine_of(image), image.contexts
+    parts = [note("CORE", NT_PRSTATUS, prstatus(registers, machine, at)) for at, registers in enumerate(contexts)]
+    if machine != EM_AARCH64 and any("cr3" in registers for registers in contexts):
+        parts += [note("QEMU", 0, qemu_state(registers)) for registers in contexts]
+    return parts
 
 
 def vmcoreinfo_text(values: Mapping[str, str]) -> bytes:
