@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FAILED, WRONG_USAGE = 1, 2
 """Exit statuses: the target cannot be opened, or a command failed under ``-e`` or ``--strict``; wrong usage."""
 
-MODES = ("info", "slim", "convert", "triage")
+MODES = ("info", "slim", "convert", "triage", "causes")
 """Commands of their own where they are the first word; ``./info`` is a file."""
 
 

@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("dcmds",),
     ("lang",),
     ("convert", "slim", "triage"),
+    ("fleet",),
     ("repl",),
     ("cli",),
 )

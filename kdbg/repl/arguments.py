@@ -16,7 +16,8 @@ LONG_WITH_ARGUMENT = frozenset({"format", "script"})
 USAGE = """\
 Usage: kdbg [options] [file ...]
        kdbg info file ...     what a file is
-       kdbg triage DUMP ...   what happened (kdbg triage --help)
+       kdbg triage DUMP ...   what happened (kdbg triage --help), of a fleet too
+       kdbg causes TABLE      what the dumps of a fleet died of
        kdbg slim, convert     dumps out of dumps (kdbg slim --help)
 
 files: a crash dump (with its namelist, or all parts of a set), an ELF file, or

@@ -13,6 +13,7 @@ USAGE = {
     "slim": "kdbg slim FILE ... -o OUT [--cmd COMMAND] ... [--bare] [--format FORMAT]",
     "convert": "kdbg convert FILE ... -o OUT --format FORMAT",
     "triage": "kdbg triage DUMP ... [--format FORMAT] [--known PATH] [--fail-on WHAT]",
+    "causes": "kdbg causes TABLE ... [--format text|json] [--html OUT]",
 }
 HELP = {
     "info": "Says what each file is, without looking for a kernel in it.",
@@ -38,7 +39,19 @@ wrong, and a signature that is the same for the same cause elsewhere.
                      given several times
     --fail-on WHAT   exit status 3 for what is at least that bad: new (an error
                      that is no known issue), error, warning; never (default)
-    --budget SECONDS for each analyser, in place of its own""",
+    --budget SECONDS for each analyser, in place of its own
+Many dumps (directories, 'patterns*', URLs), each in a process of its own:
+    --into TABLE     results as a parquet file; what is in it already and has not
+                     changed is not done again (--again: it is)
+    --jobs N         so many at a time (without it, as many as there are CPUs)
+    --time-limit SECONDS, --memory-limit MIB
+                     what one dump may cost (300 s, 2048 MiB)
+    --scheduler URL  run on a Dask cluster (tcp://...)""",
+    "causes": """\
+Groups the dumps of a table, which kdbg triage --into made, by their signature:
+how many, when, on which kernels, one to open.
+    --format FORMAT  text or json
+    --html OUT       write a page of it""",
 }
 
 
@@ -194,9 +207,17 @@ def triage(words: Sequence[str]) -> int:
     return look_over(words)
 
 
+def causes(words: Sequence[str]) -> int:
+    """What the dumps of a fleet died of."""
+    from kdbg.repl.fleet import causes as group
+
+    return group(words)
+
+
 MODES: dict[str, Callable[[Sequence[str]], int]] = {
     "info": info,
     "slim": slim,
     "convert": convert,
     "triage": triage,
+    "causes": causes,
 }

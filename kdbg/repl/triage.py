@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import Error, UsageError
+
+if TYPE_CHECKING:
+    from kdbg.repl.tools import Given
 
 FAIL_ON = ("new", "error", "warning", "never")
 FOUND = 3
@@ -15,24 +18,43 @@ FOUND = 3
 
 def run(words: Sequence[str]) -> int:
     """Run the command; the exit status: 0, 1 where a dump cannot be opened, 2 for wrong usage, 3 for ``--fail-on``."""
-    from kdbg.repl.screen import visible
+    from kdbg.fleet.names import is_many
+    from kdbg.repl.fleet import MARK, OPTIONS, harmless
     from kdbg.repl.tools import Given
     from kdbg.triage.known import read_known
     from kdbg.triage.views import FORMATS, view
 
-    given = Given(words, ("--format", "-o", "--known", "--fail-on", "--budget"))
+    again = MARK in words
+    given = Given(
+        [word for word in words if word != MARK], ("--format", "-o", "--known", "--fail-on", "--budget", *OPTIONS)
+    )
     form, fail_on = given.one("--format", "text"), given.one("--fail-on", "never")
     if form not in FORMATS:
         raise UsageError(f"format {form}: {', '.join(FORMATS)}")
     if fail_on not in FAIL_ON:
         raise UsageError(f"--fail-on {fail_on}: {', '.join(FAIL_ON)}")
     known = read_known(given.options["--known"])
-    report = _triage(given.files, known, _seconds(given.one("--budget")))
+    budget = _seconds(given.one("--budget"))
+    if any(given.options[name] for name in OPTIONS) or is_many(given.files):
+        return _fleet(given, budget, again, str(fail_on))
+    report = _triage(given.files, known, budget)
     text = view(form)(report)
-    if form == "text":
-        text = "\n".join(visible(line) for line in text.split("\n"))
-    _write(given.one("-o"), text)
+    _write(given.one("-o"), harmless(text) if form == "text" else text)
     return FOUND if fails(report, str(fail_on)) else 0
+
+
+def _fleet(given: Given, budget: float | None, again: bool, fail_on: str) -> int:
+    """Many dumps: a line for each, or the number of those in the table."""
+    from kdbg.repl.fleet import bad, harmless, run_fleet, summary
+
+    rows = run_fleet(given, given.options["--known"], budget, again)
+    table = given.one("--into")
+    if table is None:
+        _write(given.one("-o"), harmless(summary(rows)))
+    else:
+        failed = sum(row.outcome != "done" for row in rows)
+        print(harmless(f"{table}: {len(rows)} dumps, {failed} of them without a report; kdbg causes {table}"))
+    return FOUND if bad(rows, fail_on) else 0
 
 
 def _seconds(word: str | None) -> float | None:
