@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import enum
 import functools
+import math
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
+from kdbg.lang.visible import visible
 from kdbg.triage.report import SCHEMA, Report
 
 IDENT = "https://kdbg.invalid/schema/triage-{version}.json"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_HALVES = re.compile("[\ud800-\udfff]+")
 ADDRESS = {"type": "string", "pattern": "^0x[0-9a-f]+$"}
 
 
@@ -25,22 +29,34 @@ def _hints(record: type) -> dict[str, Any]:
 
 
 def plain(hint: Any, value: Any) -> Any:
-    """A value of a field with that type as JSON has it."""
+    r"""A value of a field with that type as JSON has it.
+
+    Texts stay as kdbg has them (a character up to U+00FF may stand for a byte); halves of surrogate pairs, which no
+    strict reader takes, become the ``\ooo`` of their bytes; numbers that are none (NaN, infinity) become null.
+    """
     if value is None:
         return None
     origin = get_origin(hint)
     if origin is Annotated:
-        return f"0x{value:x}"
+        return f"0x{value % (1 << 64):x}"
     if origin in (Union, types.UnionType):
         return plain(next(one for one in get_args(hint) if one is not type(None)), value)
     if origin is tuple:
         return [plain(get_args(hint)[0], one) for one in value]
     if isinstance(value, Mapping):
-        return {str(key): plain(get_args(hint)[1], one) for key, one in value.items()}
+        return {_text(str(key)): plain(get_args(hint)[1], one) for key, one in value.items()}
     if is_dataclass(hint):
         names = _hints(hint)  # type: ignore[arg-type]
         return {field.name: plain(names[field.name], getattr(value, field.name)) for field in fields(hint)}
-    return value.value if isinstance(value, enum.Enum) else value
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return _text(value) if isinstance(value, str) else value
+
+
+def _text(text: str) -> str:
+    return _HALVES.sub(lambda found: visible(found[0]), text)
 
 
 def schema() -> dict[str, Any]:
@@ -51,6 +67,7 @@ def schema() -> dict[str, Any]:
         "$schema": DRAFT,
         "$id": IDENT.format(version=SCHEMA),
         "title": "The triage of a dump by kdbg",
+        "description": f"Version {SCHEMA}. It may get further fields without a new version: do not refuse them.",
         **root,
         "$defs": definitions,
     }

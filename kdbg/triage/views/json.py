@@ -10,6 +10,6 @@ from kdbg.triage.schema import plain
 
 
 def render(report: Report) -> str:
-    """The report as one JSON object."""
+    """The report as one JSON object, in ASCII: nothing in it acts on a terminal."""
     made: Any = plain(Report, report)
-    return json.dumps(made, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(made, indent=1, allow_nan=False).replace("\x7f", "\\u007f") + "\n"

@@ -1,28 +1,35 @@
-"""A report as a screenful of text, 80 columns wide."""
+"""A report as a screenful of text, 80 columns wide; what is in it may go to a terminal."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 
-from kdbg.triage.report import Outcome, Report, StackFrame
+from kdbg.triage.report import Finding, Identity, Outcome, Report, Severity, StackFrame
+from kdbg.triage.signature import bare
+from kdbg.triage.views.words import clean, file_name, grouped, line, plural, size, when
 
 WIDTH = 80
-FRAMES = 8
-FINDINGS = 8
+INDENT = 11
+FRAMES = 6
+FINDINGS = 6
+CPUS = 6
 LOG = 4
+MOST_LINES = 4
+"""Of one sentence."""
 
 
 def render(report: Report) -> str:
-    """The report, its most important part first. Bytes from the dump that are no text are escaped by whoever prints."""
+    """The report, its most important part first."""
     return "\n".join(line for part in _parts(report) for line in part) + "\n"
 
 
 def _parts(report: Report) -> Iterator[list[str]]:
-    yield _head(report)
-    yield _verdict(report)
-    yield [line for known in report.known for line in _labelled("known", f"{known.name} {known.link or ''}".strip())]
+    yield _head(report.identity)
+    yield _labelled("verdict", f"{line(report.verdict.sentence)} ({report.verdict.sure.value})")
+    for known in report.known:
+        yield _labelled("known", line(" ".join(filter(None, (known.name, known.link, known.word)))))
+    yield _labelled("signature", f"{report.signature.digest}  {line(report.signature.text)}")
     yield _thread(report)
     yield _findings(report)
     yield _cpus(report)
@@ -30,87 +37,90 @@ def _parts(report: Report) -> Iterator[list[str]]:
     yield _foot(report)
 
 
-def _labelled(label: str, text: str) -> list[str]:
-    """Text behind a label, broken where the screen ends."""
-    indent = " " * 11
-    lines = textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=f"{label:<11}",
-        subsequent_indent=indent,
-        break_long_words=True,
-        break_on_hyphens=False,
-    )
-    return lines or [label]
+def _labelled(label: str, text: str, most: int = MOST_LINES) -> list[str]:
+    """Text behind a label, broken where the screen ends; cut after so many lines."""
+    wrapped = textwrap.wrap(text, WIDTH - INDENT, break_on_hyphens=False, max_lines=most, placeholder=" ...")
+    return [f"{'' if at else label:<{INDENT}}{one}" for at, one in enumerate(wrapped)]
 
 
-def _head(report: Report) -> list[str]:
-    told = report.identity
-    facts = [told.kernel or told.format, told.host and f"host {told.host}", f"{told.cpus} CPUs" if told.cpus else None]
-    if told.memory_size:
-        facts.append(f"{told.memory_size / (1 << 20):.0f} MiB")
-    if told.time is not None:
-        facts.append(_time(told.time))
-    return [*_labelled("dump", told.file), *_labelled("system", ", ".join(fact for fact in facts if fact))]
+def _under(text: str) -> str:
+    """A line of its own below a label."""
+    return _cut(" " * INDENT + text)
 
 
-def _time(seconds: float) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (OverflowError, ValueError, OSError):
-        return f"{seconds:g} s"
+def _cut(text: str) -> str:
+    return text if len(text) <= WIDTH else text[: WIDTH - 4] + " ..."
 
 
-def _verdict(report: Report) -> list[str]:
-    found = report.verdict
-    return [
-        *_labelled("verdict", f"{found.sentence} ({found.sure.value})"),
-        *_labelled("signature", f"{report.signature.digest}  {report.signature.text}"),
-    ]
+def _head(told: Identity) -> list[str]:
+    facts = [told.kernel or told.format, told.host and f"host {told.host}"]
+    facts.append(plural(told.cpus, "CPU") if told.cpus else None)
+    facts.append(size(told.memory_size) if told.memory_size else None)
+    facts.append(when(told.time) if told.time is not None else None)
+    facts.append(None if told.complete and not told.damage else "damaged" if told.damage else "not complete")
+    named = ", ".join(line(fact) for fact in facts if fact)
+    return [*_labelled("dump", file_name(told.file)), *_labelled("system", named)]
 
 
 def _thread(report: Report) -> list[str]:
     thread = report.thread
     if thread is None:
         return []
-    who = f"{thread.address:x} {thread.name}" if thread.address else ""
+    who = f"{thread.address:x} {line(thread.name)}".strip() if thread.address else ""
     where = f" on CPU {thread.cpu}" if thread.cpu is not None else ""
-    return [*_labelled("thread", f"{who}{where} ({thread.how})".strip()), *_stack(thread.stack)]
+    lines = _labelled("thread", f"{who}{where} ({line(thread.how)})".strip())
+    passed = _crash_path(thread.stack, report.signature.frames)
+    if passed:
+        way = " < ".join(line(frame.function or "") for frame in thread.stack[:passed] if frame.function)
+        lines.append(_under(f"({way})"))
+    shown = thread.stack[passed : passed + FRAMES]
+    lines += [_under(line(frame.text)) for frame in shown]
+    left = len(thread.stack) - passed - len(shown)
+    return [*lines, _under(f"... {left} more")] if left > 0 else lines
 
 
-def _stack(frames: tuple[StackFrame, ...]) -> list[str]:
-    lines = [f"           {frame.text}"[:WIDTH] for frame in frames[:FRAMES]]
-    if len(frames) > FRAMES:
-        lines.append(f"           ... {len(frames) - FRAMES} more")
-    return lines
+def _crash_path(stack: Sequence[StackFrame], chosen: Sequence[str]) -> int:
+    """How many frames stand before the first that the signature has: they are in every stack of such a failure."""
+    if chosen:
+        for at, frame in enumerate(stack):
+            if frame.function and bare(frame.function) == chosen[0]:
+                return at
+    return 0
 
 
 def _findings(report: Report) -> list[str]:
-    lines = []
-    for finding in report.findings[:FINDINGS]:
-        lines += _labelled(finding.severity.value, f"{finding.name}: {finding.summary}")
-        if finding.command:
-            lines.append(f"           > {finding.command}"[:WIDTH])
-    if len(report.findings) > FINDINGS:
-        lines.append(f"           ... {len(report.findings) - FINDINGS} more findings")
-    return lines
+    groups = grouped(report.findings)
+    # What is merely good to know does not push the rest off the screen.
+    weighty = [group for group in groups if group[0].severity is not Severity.NOTE]
+    shown = weighty[:FINDINGS] or groups[:FINDINGS]
+    lines = [each for group in shown for each in _finding(group)]
+    left = sum(len(group) for group in groups if group not in shown)
+    return [*lines, _under(f"... {plural(left, 'finding')} more: --format json or html has all")] if left else lines
+
+
+def _finding(group: Sequence[Finding]) -> list[str]:
+    first = group[0]
+    more = f" (and {len(group) - 1} more)" if len(group) > 1 else ""
+    lines = _labelled(first.severity.value, f"{line(first.name)}: {line(first.summary)}{more}", 3)
+    return [*lines, _under(f"> {line(first.command)}")] if first.command else lines
 
 
 def _cpus(report: Report) -> list[str]:
-    busy = [f"{cpu.id} {cpu.name} {cpu.doing}".strip() for cpu in report.cpus if cpu.doing != "idle"]
+    busy = [line(f"{cpu.id} {cpu.name} {cpu.doing}", 60) for cpu in report.cpus if cpu.doing != "idle"]
     idle = len(report.cpus) - len(busy)
-    shown = busy[:6] + ([f"... {len(busy) - 6} more"] if len(busy) > 6 else []) + ([f"{idle} idle"] if idle else [])
+    shown = busy[:CPUS] + ([f"... {len(busy) - CPUS} more"] if len(busy) > CPUS else [])
+    shown += [f"{idle} idle"] if idle else []
     return _labelled("CPUs", "; ".join(shown)) if shown else []
 
 
 def _log(report: Report) -> list[str]:
-    lines = [line.text.strip() for line in report.log if line.text.strip()][-LOG:]
-    return [f"{'log' if not at else '':<11}{line}"[:WIDTH] for at, line in enumerate(lines)]
+    lines = [clean(one.text, WIDTH).expandtabs().replace("\n", " ").rstrip() for one in report.log if one.text.strip()]
+    return [_cut(f"{'' if at else 'log':<{INDENT}}{one}") for at, one in enumerate(lines[-LOG:])]
 
 
 def _foot(report: Report) -> list[str]:
     cut = [one for one in report.analyses if one.outcome in (Outcome.CUT_SHORT, Outcome.FAILED)]
-    lines = [line for one in cut for line in _labelled(one.outcome.value, f"{one.name}: {one.why}")]
+    lines = [each for one in cut for each in _labelled(one.outcome.value, line(f"{one.name}: {one.why}"), 2)]
     if report.notes:
-        lines += _labelled("notes", f"{len(report.notes)}: {report.notes[0]}")
+        lines += _labelled("notes", f"{len(report.notes)}: {line(report.notes[0])}", 2)
     return lines
