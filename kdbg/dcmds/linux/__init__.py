@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kdbg.dcmds.registry import Walker
+    from kdbg.target import Target
 
 DCMDS: Mapping[str, tuple[str, ...]] = {
     "kdbg.dcmds.linux.status": ("status", "modinfo"),
@@ -10,7 +15,8 @@ DCMDS: Mapping[str, tuple[str, ...]] = {
     "kdbg.dcmds.linux.stacks": ("stacks",),
     "kdbg.dcmds.linux.processes": ("ps", "ptree", "pgrep", "pid2proc"),
     "kdbg.dcmds.linux.messages": ("msgbuf",),
-    "kdbg.dcmds.linux.memory": ("pmap", "kmem_cache"),
+    "kdbg.dcmds.linux.memory": ("pmap",),
+    "kdbg.dcmds.linux.slabs": ("kmem_cache", "kmastat", "kmem_slabs", "kmem_verify"),
     "kdbg.dcmds.linux.files": ("pfiles", "fd", "mounts", "vfs"),
     "kdbg.dcmds.linux.locks": ("mutex", "rwsem", "rwlock", "semaphore", "blocked", "wchan", "wchaninfo"),
     "kdbg.dcmds.linux.sockets": ("netstat",),
@@ -20,6 +26,28 @@ DCMDS: Mapping[str, tuple[str, ...]] = {
 """Module -> names of the dcmds in it."""
 
 WALKERS: Mapping[str, tuple[str, ...]] = {
+    "kdbg.dcmds.linux.slab_walkers": (
+        "kmem_cache",
+        "kmem",
+        "freemem",
+        "kmem_slab",
+        "slab",
+        "kmem_slab_partial",
+    ),
     "kdbg.dcmds.linux.walkers": ("thread", "proc", "cpu", "module"),
 }
 """Module -> names of the walkers in it."""
+
+
+def find_walker(name: str, target: Target) -> Walker | None:
+    """The walker of a slab cache's objects, by the cache's name."""
+    from kdbg.dcmds.linux.slab_walkers import cache_walker
+
+    return cache_walker(name, target)
+
+
+def all_walkers(target: Target) -> list[Walker]:
+    """The walkers that are named after caches."""
+    from kdbg.dcmds.linux.slab_walkers import cache_walkers
+
+    return cache_walkers(target)

@@ -1,14 +1,13 @@
-"""Memory of a Linux kernel: the areas of processes, the slab caches."""
+"""Memory of processes: their areas."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from kdbg.dcmds.linux.threads import read_thread
-from kdbg.dcmds.registry import OPTIONAL, REQUIRED, Call, Table, View, dcmd, decimal, padded_pointer, text
+from kdbg.dcmds.registry import REQUIRED, Call, Table, View, dcmd
 from kdbg.errors import CommandError, Error
 from kdbg.kernels.linux.areas import Area, Areas
-from kdbg.kernels.linux.slabs import SlabCache, SlabCaches
 
 MODULE = "linux"
 
@@ -53,28 +52,3 @@ def pmap(call: Call) -> Iterator[Area]:
         yield from part.of(thread.mm)
     except Error as error:
         raise CommandError(f"{call.address:x} ({thread.name}): {error}") from None
-
-
-CACHES = Table((padded_pointer("ADDR", "address"), text("NAME", "name", 25), decimal("OBJSIZE", "object_size", 8),
-                decimal("SIZE", "size", 8), decimal("OBJS", "objects", 5), decimal("ORDER", "order", 5)))  # fmt: skip
-
-
-@dcmd(
-    "kmem_cache",
-    "list the slab caches",
-    address=OPTIONAL,
-    needs=("kernel",),
-    module=MODULE,
-    table=CACHES,
-    help="Caches of objects of one size: bytes of an object and from one to the next, objects in a slab, and the "
-    "binary logarithm of the pages of a slab.",
-    example="::kmem_cache",
-)
-def kmem_cache(call: Call) -> Iterator[SlabCache]:
-    """All caches, or the one at the address."""
-    part: SlabCaches = call.kernel.part(SlabCaches)
-    try:
-        for address in (call.address,) if call.explicit else part.walk():
-            yield part.record(address)
-    except Error as error:
-        raise CommandError(f"slab caches: {error}") from None

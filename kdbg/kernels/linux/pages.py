@@ -117,7 +117,7 @@ class PageMap:
 
 
 def read_pages(kernel: Linux, address: int, size: int) -> tuple[bytes, list[tuple[int, int]]]:
-    """``size`` bytes at an address, zeros where pages cannot be read; and (start, end) of these, from the address on."""
+    """``size`` bytes at an address, zeros where pages cannot be read; and (start, end) of these, address as 0."""
     parts: list[bytes | memoryview] = []
     absent: list[tuple[int, int]] = []
     page_at, at = kernel.space.page, 0

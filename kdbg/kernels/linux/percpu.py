@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from kdbg.symbols.model import Type
 
 MOST_VARIABLES = 1 << 16
+_BOUNDS = ("__per_cpu_", "_per_cpu_", "init_per_cpu")
+"""Beginnings of names that are no variables."""
 TRIED = 12
 """Caches whose CPU structures a place has to fit."""
 
@@ -72,10 +74,10 @@ class PerCpu:
             return
         seen = set[str]()
         for symbol in islice(table, 1 << 22):
-            if self.start <= symbol.address < self.end and symbol.name not in seen:
-                if not symbol.name.startswith(("__per_cpu_", "_per_cpu_", "__init_", "init_per_cpu")):
-                    seen.add(symbol.name)
-                    yield symbol
+            inside = self.start <= symbol.address < self.end and symbol.name not in seen
+            if inside and not symbol.name.startswith(_BOUNDS):
+                seen.add(symbol.name)
+                yield symbol
 
     def variables(self) -> Iterator[PerCpuVariable]:
         """All variables of the image, by their addresses."""

@@ -39,6 +39,27 @@ class SlabCache:
     """A slab has 2**order pages."""
 
 
+@dataclass(frozen=True, slots=True)
+class CacheUse:
+    """What a cache has in memory."""
+
+    address: int
+    name: str
+    size: int
+    object_size: int
+    in_use: int
+    """Objects that are handed out."""
+    total: int
+    """Objects that its slabs have."""
+    memory: int
+    """Bytes of its slabs."""
+    slabs: int
+    partial: int
+    """Slabs with free objects on their own lists."""
+    on_cpus: int
+    """Free objects on the lists of CPUs."""
+
+
 class SlabCaches:
     """The caches of one kernel."""
 
@@ -77,4 +98,25 @@ def slab_caches(kernel: Linux) -> Iterator[SlabCache]:
         try:
             yield part.record(address)
         except Error as error:
+            kernel.target.note(f"kmem_cache {address:x}: {error}")
+
+
+def cache_use(kernel: Linux, address: int) -> CacheUse:
+    """What a cache has in memory. Raises `Error`."""
+    from kdbg.kernels.linux.slub import SlabPages
+
+    swept = kernel.part(SlabPages)
+    books = swept.slubs
+    cache, totals = books.cache(address), swept.totals(address)
+    on_cpus = books.on_cpus(cache)
+    return CacheUse(address, cache.name, cache.size, cache.object_size, max(totals.in_use - on_cpus, 0), totals.objects,
+                    totals.pages << 12, totals.slabs, totals.partial, on_cpus)  # fmt: skip
+
+
+def use_of_caches(kernel: Linux) -> Iterator[CacheUse]:
+    """What all caches have in memory; what cannot be read is left out with a note. Raises `Error` without types."""
+    for address in kernel.part(SlabCaches).walk():
+        try:
+            yield cache_use(kernel, address)
+        except ReadError as error:
             kernel.target.note(f"kmem_cache {address:x}: {error}")

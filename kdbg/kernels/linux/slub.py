@@ -71,6 +71,19 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """What the slabs of a cache have together."""
+
+    slabs: int
+    pages: int
+    objects: int
+    in_use: int
+    """Those on CPUs' lists of free ones are among them."""
+    partial: int
+    """Slabs with free objects on their own lists."""
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Something wrong with a slab."""
 
@@ -134,6 +147,8 @@ class Slubs:
         self._swapped: bool | None = None
         """Whether the address in a hardened pointer has its bytes reversed; None: not known yet."""
         self.problems: list[Problem] = []
+        self.counts = bool(self.type.has("objects"))
+        """Whether a slab tells how many objects it has (SLUB)."""
 
     # caches and slabs
 
@@ -176,14 +191,15 @@ class Slubs:
             raise ReadError(address, "no struct page")
         told = self.layout.read(self._read, address)
         cache = self.cache(told["cache"])
-        objects = told["objects"] if told["objects"] is not None else self._num(cache)
+        objects = told["objects"] if told["objects"] is not None else self.objects_in(cache.address)
         in_use = told["inuse"] if told["inuse"] is not None else told["active"] or 0
         first = told["first"] or self.direct.address_of(pfn) + cache.pad
         pages = pages or -(-objects * cache.size >> 12)
         return Slab(address, cache.address, pfn, pages, first, objects, in_use, bool(told["frozen"]), told["freelist"])
 
-    def _num(self, cache: Cache) -> int:
-        return min(self._caches.read(self._read, cache.address)["objects"] or 0, MOST_OBJECTS)
+    def objects_in(self, cache: int) -> int:
+        """How many objects each slab of a cache has where the cache tells that (SLAB). Raises `ReadError`."""
+        return min(self._caches.read(self._read, cache)["objects"] or 0, MOST_OBJECTS)
 
     # objects
 
@@ -218,6 +234,21 @@ class Slubs:
                 if told["slab"]:
                     found.setdefault(told["slab"], []).append((cpu, told["freelist"]))
         return found
+
+    def on_cpus(self, cache: Cache) -> int:
+        """How many free objects of a cache are on the lists of CPUs."""
+        count = 0
+        for address, lists in self.cpu_lists(cache).items():
+            try:
+                slab = self.slab(address)
+            except ReadError as error:
+                self.kernel.target.note(f"cache {cache.name}: a CPU's slab {address:x}: {error}")
+                continue
+            if slab.cache == cache.address:
+                count += sum(len(self._chain(cache, slab, first)) for _, first in lists)
+            else:
+                self._damaged(slab, cache, "a CPU allocates from it, and it is of another cache")
+        return count
 
     def _cpu_structures(self, cache: Cache) -> Iterator[tuple[int, dict[str, Any]]]:
         from kdbg.kernels.linux.places import per_cpu_offsets
@@ -346,12 +377,28 @@ class SlabPages:
             inside = (tails >= chunk.address) & (tails < chunk.address + len(heads) * pages.size)
             of = ((tails[inside] - np.uint64(chunk.address)) // np.uint64(pages.size)).astype(np.int64)
             follow = np.bincount(of, minlength=len(heads))
-            caches = chunk.words[at, cache_at // word].astype(np.uint64)
-            parts.append((caches, at + chunk.first, follow[at] + 1))
+            chosen = chunk.words[at]
+            numbers = [self._column(chosen, name) for name in ("inuse", "objects")]
+            parts.append((chosen[:, cache_at // word].astype(np.uint64), at + chunk.first, follow[at] + 1, *numbers))
         caches = np.concatenate([part[0] for part in parts])
         order = np.argsort(caches, kind="stable")
         self._caches = caches[order]
-        self._pfns, self._counts = (np.concatenate([part[at] for part in parts])[order] for at in (1, 2))
+        columns = [np.concatenate([part[at] for part in parts])[order] for at in range(1, 5)]
+        self._pfns, self._counts, self._in_use, self._objects = columns
+
+    def _column(self, words: Any, name: str) -> Any:
+        """A number (bit-fields too) of the structures in rows of words: int64[n]."""
+        import numpy as np
+
+        of, width = self.slubs.type, self.kernel.bits
+        if not of.has(name):  # SLAB: it counts ``active`` ones, and all slabs of a cache have as many
+            if name == "objects" or not of.has("active"):
+                return np.zeros(len(words), np.int64)
+            name = "active"
+        member = of.member(name)
+        bits = member.bit_size or member.type.size * 8
+        column = words[:, member.bit_offset // width] >> words.dtype.type(member.bit_offset % width)
+        return (column & words.dtype.type((1 << bits) - 1)).astype(np.int64)
 
     def __len__(self) -> int:
         return len(self._pfns)
@@ -362,12 +409,29 @@ class SlabPages:
 
         return [int(one) for one in np.unique(self._caches)]
 
-    def of(self, cache: int) -> Iterator[Slab]:
-        """The slabs of a cache, frames ascending; one that cannot be read is left out with a note."""
+    def _range(self, cache: int) -> slice:
         import numpy as np
 
-        first, last = (int(np.searchsorted(self._caches, np.uint64(cache), side)) for side in ("left", "right"))
-        for pfn, count in zip(self._pfns[first:last].tolist(), self._counts[first:last].tolist(), strict=True):
+        return slice(*(int(np.searchsorted(self._caches, np.uint64(cache), side)) for side in ("left", "right")))
+
+    def totals(self, cache: int) -> Totals:
+        """What the slabs of a cache have together."""
+        rows = self._range(cache)
+        in_use, objects = self._in_use[rows], self._objects[rows]
+        if not self.slubs.counts:
+            objects = objects + self.slubs.objects_in(cache)
+        return Totals(
+            rows.stop - rows.start,
+            int(self._counts[rows].sum()),
+            int(objects.sum()),
+            int(in_use.sum()),
+            int((in_use < objects).sum()),
+        )
+
+    def of(self, cache: int) -> Iterator[Slab]:
+        """The slabs of a cache, frames ascending; one that cannot be read is left out with a note."""
+        rows = self._range(cache)
+        for pfn, count in zip(self._pfns[rows].tolist(), self._counts[rows].tolist(), strict=True):
             address = self.slubs.pages.page_of(pfn)
             try:
                 if address is not None:
@@ -382,3 +446,22 @@ def slubs(kernel: Linux) -> Slubs:
     if of.has("offset"):
         return Slubs(kernel)
     raise SymbolNotFound("kmem_cache", "neither SLUB nor SLAB: its slabs cannot be followed")
+
+
+def verify(swept: SlabPages, cache: int) -> Iterator[str]:
+    """What is wrong with the slabs of a cache, a sentence each. Raises `ReadError` where it is no cache."""
+    books = swept.slubs
+    of, listed = books.cache(cache), books.cpu_lists(books.cache(cache))
+    for slab in swept.of(cache):
+        before = len(books.problems)
+        own = books.own_free(slab)
+        books.free(slab)
+        told = [problem.text for problem in books.problems if problem.slab == slab.address]
+        yield from (f"slab {slab.address:x}: {text}" for text in told)
+        if len(books.problems) == before and not told and slab.in_use + len(own) != slab.objects:
+            yield (f"slab {slab.address:x}: {slab.in_use} of {slab.objects} objects are in use by its count, "
+                   f"and its list has {len(own)} free ones")  # fmt: skip
+        if slab.objects * of.size + of.pad > slab.pages << 12:
+            yield f"slab {slab.address:x}: {slab.objects} objects of {of.size} bytes do not fit into {slab.pages} pages"
+        if slab.address in listed and not slab.frozen:
+            yield f"slab {slab.address:x}: a CPU allocates from it, and it is not marked as a CPU's"
