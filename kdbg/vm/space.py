@@ -29,6 +29,8 @@ CACHE_BYTES = 16 << 20
 BYTES_PER_TRANSLATION = 200
 LOWEST_TABLES = 512
 """Tables of level 0 that a space remembers: views of pages, 2M where those are copies."""
+LARGE_LEAVES = 1 << 16
+"""Regions of the size of such a table that a space remembers to lie within one leaf of a level above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +100,13 @@ class AddressSpace:
         self._known: OrderedDict[int, memoryview] = OrderedDict()
         self._regions: Regions | None = None
         self._lowest: dict[int, memoryview] = {}
+        self._large: dict[int, tuple[int, int, int]] = {}
+        """Region -> (address of the page at its start, leaf entry, level): those within a leaf above level 0."""
         level = mode.levels[0] if mode.levels else Level("", 12, 0)
         # Where walks may be cut short: the lowest table is one page of 4K leaves whose entries hold their frames whole.
         self._short = mode.entry_size << level.bits == PAGE and level.shift == 12 and not mode.extra_in_tables
         self._region_shift, self._index_mask = level.shift + level.bits, (1 << level.bits) - 1
+        self._region_mask = (1 << self._region_shift) - 1
         self._needed, self._frame_mask = PRESENT | level.table, mode.frame_mask
         self._tested = self._needed | level.reserved
         self._sizes = tuple(1 << level.shift for level in mode.levels) or (PAGE,)
@@ -146,20 +151,25 @@ class AddressSpace:
         raise AssertionError("a walk ends at level 0")
 
     def _leaf(self, address: int) -> tuple[int, int, int]:
-        """(address of the page, leaf entry, level) by the lowest table where that is known. Raises `Unmapped`."""
+        """(address of the page, leaf entry, level) by the table or leaf that is remembered. Raises `Unmapped`."""
         table = self._lowest.get(address >> self._region_shift)
         if table is not None:  # level 0 is the table of 4K pages, then
             entry = table[address >> 12 & self._index_mask]
             if entry & self._tested == self._needed:
                 return entry & self._frame_mask, entry, 0
+        elif (large := self._large.get(address >> self._region_shift)) is not None:
+            return large[0] + (address & self._region_mask & -PAGE), large[1], large[2]
         return self._leaf_by_walk(address)
 
     def _leaf_by_walk(self, address: int) -> tuple[int, int, int]:
         walk = self.walk(address)
         if walk.page_address is None:
             raise Unmapped(address, walk.ended or "", walk.level, walk.entry)
-        if self._short and walk.level == 0 and walk.steps:
-            self._remember(address, walk.steps[-1].frame)
+        if self._short and walk.steps:
+            if walk.level == 0:
+                self._remember(address, walk.steps[-1].frame)
+            else:
+                self._remember_large(address, walk.page_address, walk.entry, walk.level)
         return walk.page_address, walk.entry, walk.level
 
     def _remember(self, address: int, frame: int) -> None:
@@ -169,6 +179,13 @@ class AddressSpace:
             self._lowest.clear()
         if page is not None:
             self._lowest[address >> self._region_shift] = page.cast("Q" if self.mode.entry_size == 8 else "I")
+
+    def _remember_large(self, address: int, page_address: int, entry: int, level: int) -> None:
+        """Keep that the region of an address lies within one leaf."""
+        if len(self._large) >= LARGE_LEAVES:
+            self._large.clear()
+        start = page_address - (address & self._region_mask & -PAGE)
+        self._large[address >> self._region_shift] = start, entry, level
 
     def page_address(self, address: int) -> int:
         """Frame number x 4096 of the page that holds the address. Raises `Unmapped`."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from kdbg.dcmds.linux.frames import function_text
-from kdbg.dcmds.linux.threads import find_thread_stack
 from kdbg.dcmds.registry import OPTIONAL, Call, Table, View, dcmd, flag, word
 from kdbg.errors import ReadError, SymbolNotFound, UsageError
 from kdbg.kernels.linux.symbols import MAIN
 from kdbg.kernels.linux.tasks import LETTERS, STATES, LinuxThread, Tasks
+from kdbg.kernels.linux.unwind_many import TaskStack, task_stacks
 from kdbg.lang.errors import Abort
 from kdbg.records import Address, Frame
 
@@ -115,27 +115,34 @@ def stacks(call: Call) -> Iterator[StackGroup | Address]:
                 yield group
 
 
-def _group(call: Call, threads: Iterator[int] | list[int]) -> list[StackGroup]:
+def _group(call: Call, threads: Iterable[int]) -> list[StackGroup]:
+    members: dict[tuple[str, str | None, tuple[int, ...]], list[int]] = {}
+    examples: dict[tuple[str, str | None, tuple[int, ...]], TaskStack] = {}
+    in_kernel = call.kernel.in_kernel
+    for found in task_stacks(call.kernel, _records(call, threads)):
+        pcs = tuple(pc for pc in found.pcs if in_kernel(pc))
+        problem = found.problem or (None if pcs else "in user mode")
+        key = (found.thread.state, problem, pcs)
+        members.setdefault(key, []).append(found.thread.address)
+        examples.setdefault(key, found)
+    groups = [_grouped(call, key[1], one, tuple(members[key])) for key, one in examples.items()]
+    return sorted(groups, key=lambda group: (-group.count, group.state, [frame.symbol or "" for frame in group.frames]))
+
+
+def _records(call: Call, threads: Iterable[int]) -> Iterator[LinuxThread]:
+    """The tasks at addresses; those that cannot be read are said."""
     part: Tasks = call.kernel.part(Tasks)
-    members: dict[tuple[object, ...], list[int]] = {}
-    examples: dict[tuple[object, ...], StackGroup] = {}
     for address in threads:
         try:
-            thread = part.record(address)
+            yield part.record(address)
         except ReadError:
             call.warn(f"couldn't read task at {address:x}")
-            continue
-        found = find_thread_stack(call, thread)
-        frames = tuple(frame for frame in found.frames if call.kernel.in_kernel(frame.pc))
-        problem = found.problem or (None if frames else "in user mode")
-        key = (thread.state, problem, tuple(frame.pc for frame in frames))
-        members.setdefault(key, []).append(address)
-        examples.setdefault(key, StackGroup(address, (), thread.state, 0, problem, frames, _dull(thread)))
-    groups = [
-        StackGroup(one.address, tuple(members[key]), one.state, len(members[key]), one.failure, one.frames, one.idle)
-        for key, one in examples.items()
-    ]
-    return sorted(groups, key=lambda group: (-group.count, group.state, [frame.symbol or "" for frame in group.frames]))
+
+
+def _grouped(call: Call, failure: str | None, first: TaskStack, threads: tuple[int, ...]) -> StackGroup:
+    frames = tuple(frame for frame in first.frames if call.kernel.in_kernel(frame.pc))
+    task = first.thread
+    return StackGroup(task.address, threads, task.state, len(threads), failure, frames, _dull(task))
 
 
 def _dull(thread: LinuxThread) -> bool:

@@ -10,6 +10,7 @@ from kdbg.dcmds.registry import OPTIONAL, REQUIRED, Call, Table, View, dcmd, fla
 from kdbg.errors import CommandError, Error, ReadError
 from kdbg.kernels.linux.tasks import LinuxThread, Tasks
 from kdbg.kernels.linux.unwind import thread_stack, why_none
+from kdbg.kernels.linux.unwind_many import task_stacks
 from kdbg.records import Frame
 
 MODULE = "linux"
@@ -108,18 +109,27 @@ def stack_lines(found: ThreadStack, view: View, margin: str) -> list[str]:
 )
 def threadlist(call: Call) -> Iterator[LinuxThread | None]:
     """One task or all."""
+    yield None  # the headings stand also where no task can be read
+    wanted = (record for record in _readable(call) if not (call.options.t and record.worker))
+    if not call.options.v:
+        for record in wanted:
+            yield ListedThread(**{name: getattr(record, name) for name in _MEMBERS})
+        return
+    for stack in task_stacks(call.kernel, wanted):
+        record, frames = stack.thread, stack.frames
+        found = ThreadStack(record.address, f"{record.name}/{record.tid}", record.state,
+                            frames[0].sp if frames else 0, frames, stack.problem)  # fmt: skip
+        yield ListedThread(**{name: getattr(record, name) for name in _MEMBERS}, found=found)
+
+
+def _readable(call: Call) -> Iterator[LinuxThread]:
+    """The task at the address, or all; those that cannot be read are said."""
     part: Tasks = call.kernel.part(Tasks)
     for address in (call.address,) if call.explicit else part.walk():
-        yield None
         try:
-            record = part.record(address)
+            yield part.record(address)
         except ReadError as error:
             call.fail(f"failed to read task_struct at {address:x}: {error.reason}")
-            continue
-        if call.options.t and record.worker:
-            continue
-        stack = find_thread_stack(call, record) if call.options.v else None
-        yield ListedThread(**{name: getattr(record, name) for name in _MEMBERS}, found=stack)
 
 
 # one stack

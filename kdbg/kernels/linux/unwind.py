@@ -61,15 +61,15 @@ class Unwinder:
         self.kernel = kernel
         self.orc: Orc = kernel.part(Orc)
         self._names: dict[int, tuple[str | None, int, str | None]] = {}
-        self._arm = kernel.target.image.architecture == "arm64"
-        told = kernel.vmcoreinfo if self._arm else None
+        self.by_frame_pointers = kernel.target.image.architecture == "arm64"
+        told = kernel.vmcoreinfo if self.by_frame_pointers else None
         self._pac = told.of_kind("NUMBER", 10).get("KERNELPACMASK", 0) if told is not None else 0
 
     # where a stack begins
 
     def task(self, thread: LinuxThread) -> list[Frame]:
         """The frames of a task that is off its CPU. Raises `ReadError` where its stack is not in the dump."""
-        if self._arm:
+        if self.by_frame_pointers:
             found = self.kernel.part(Tasks).load(thread.address)
             return list(self._arm_frames(found["fp_arm"], found["pc_arm"], found["sp_arm"]))
         memory = _Memory(self.kernel)
@@ -79,7 +79,7 @@ class Unwinder:
 
     def registers(self, registers: Mapping[str, int]) -> list[Frame]:
         """The frames of a CPU from its registers, the place where it was first."""
-        if self._arm:
+        if self.by_frame_pointers:
             return list(self._arm_frames(registers["x29"], registers["pc"], registers["sp"]))
         return list(self._orc_frames(registers, _Memory(self.kernel), interrupted=True))
 
@@ -95,7 +95,7 @@ class Unwinder:
             if not kernel.in_kernel(ip) and (ip or number):
                 yield Frame(ip, sp, None, 0, note=USER if interrupted else f"{ip:x} is no address of the kernel's")
                 return
-            frame = self._frame(ip, sp, interrupted, note)
+            frame = self.frame(ip, sp, interrupted, note)
             rule = self.orc.rule(ip if interrupted or not ip else ip - 1)
             if interrupted and not number and (rule is None or rule.type in (orc.END, 0)):
                 rule = self.orc.rule(ip - 1)  # a crash saves the place behind a call that does not return
@@ -144,7 +144,7 @@ class Unwinder:
             if not self.kernel.in_kernel(pc):
                 yield Frame(pc, sp, None, 0, note=USER)
                 return
-            frame = self._frame(pc, sp, first, None)
+            frame = self.frame(pc, sp, first, None)
             if not fp:
                 yield frame
                 return
@@ -161,7 +161,7 @@ class Unwinder:
 
     # names
 
-    def _frame(self, pc: int, sp: int, exact: bool, note: str | None) -> Frame:
+    def frame(self, pc: int, sp: int, exact: bool, note: str | None) -> Frame:
         """A frame with its function: a return address belongs to the call before it."""
         key = pc if exact or not pc else pc - 1
         found = self._names.get(key)
