@@ -10,6 +10,9 @@ from kdbg.kernels.linux.interrupts import EventChannel, event_channels
 from kdbg.kernels.linux.irqs import Interrupt, interrupts
 
 
+WORDS = {True: "yes", False: "no", None: "-"}
+
+
 class ChannelTable(Table):
     """Event channels, a line each."""
 
@@ -23,7 +26,7 @@ class ChannelTable(Table):
         """A channel."""
         kind = record.type if record.number is None else f"{record.type}:{record.number}"
         cpu = "-" if record.cpu is None else str(record.cpu)
-        masked, pending = ("yes" if one else "no" for one in (record.masked, record.pending))
+        masked, pending = (WORDS[one] for one in (record.masked, record.pending))
         return (
             f"{kind:<13} {record.evtchn:<6} {record.irq:<4} {cpu:<3} {masked:<4} {pending:<4} {record.name:<16} "
             f"{', '.join(record.handlers)}"

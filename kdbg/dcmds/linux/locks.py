@@ -140,7 +140,8 @@ def _letter(record: Blocked) -> str:
     table=BlockedTable(),
     help="Tasks in uninterruptible sleep, and those that wait for a lock that another one holds, the longest first: "
     "how long they have waited, for what (a mutex, an rwsem, a completion, a queue, a futex of a process ...), in "
-    "which function, and who holds it. An address: the task that lies there. The time is that since the task last got a CPU.",
+    "which function, and who holds it. An address: the task that lies there. The time is that since the task last "
+    "got a CPU.",
     example="::blocked",
 )
 def blocked(call: Call) -> Iterator[Blocked]:

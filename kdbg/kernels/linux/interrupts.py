@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kdbg.errors import CommandError, Error, SymbolNotFound, TypeNotFound
+from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.formats.image import PAGE
 from kdbg.kernels.linux.lists import nodes, offset_of
 from kdbg.kernels.linux.xarrays import entries
@@ -37,8 +37,9 @@ class EventChannel:
     irq: int
     cpu: int | None
     """The CPU that takes its events."""
-    masked: bool
-    pending: bool
+    masked: bool | None
+    """None where the page that tells is not in the dump."""
+    pending: bool | None
     number: int | None
     """Of the virq, ipi or pirq."""
     handlers: tuple[str, ...]
@@ -128,14 +129,29 @@ class EventChannels:
         return look
 
     def _two_level(self) -> Callable[[int], tuple[bool, bool]]:
-        kernel = self.kernel
-        shared = kernel.at("struct shared_info", kernel.word(kernel.place("HYPERVISOR_shared_info")))
-        pending, mask = shared.address_of("evtchn_pending"), shared.address_of("evtchn_mask")
+        """Reads (pending, masked) of a port where they are bits of the page that guest and hypervisor share.
+
+        In a paravirtual domain that page is one of Xen's: it is not among the domain's, but cores have it by itself.
+        """
+        kernel, of = self.kernel, self.kernel.type("struct shared_info")
+        pending, mask = of.member("evtchn_pending").offset, of.member("evtchn_mask").offset
+        beside = getattr(kernel.target.image, "shared_info", None)
+        place = 0 if beside is not None else kernel.word(kernel.place("HYPERVISOR_shared_info"))
 
         def bit(array: int, port: int) -> bool:
-            return bool(kernel.memory.read(array + port // 8, 1)[0] >> port % 8 & 1)
+            at = array + port // 8
+            byte = beside[at] if beside is not None else kernel.memory.read(place + at, 1)[0]
+            return bool(byte >> port % 8 & 1)
 
         return lambda port: (bit(pending, port), bit(mask, port))
+
+    def _state(self, port: int) -> tuple[bool | None, bool | None]:
+        """(pending, masked) of a port; None where the page that tells is not in the dump."""
+        try:
+            return self.word(port)
+        except (ReadError, IndexError) as error:
+            self.kernel.target.note(f"event channel {port}: whether it is pending or masked is not known: {error}")
+            return None, None
 
     def walk(self) -> Iterator[EventChannel]:
         """The channels that the guest has bound, by port. Raises `Error`."""
@@ -158,7 +174,7 @@ class EventChannels:
         if not port:
             return None
         kind = self._kinds.get(int(info["type"]), "?")
-        pending, masked = self.word(port)
+        pending, masked = self._state(port)
         descriptor = descriptors(self.kernel).get(int(info.irq))
         name, functions = handlers(self.kernel, descriptor) if descriptor else ("", ())
         number = {"virq": "virq", "ipi": "ipi"}.get(kind)
