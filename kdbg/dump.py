@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from kdbg.triage.report import Report
 
 NO_TYPES = "no symbolic debug information available for module"
-KERNELS = (("kdbg.kernels.solaris.kernel", "Solaris"), ("kdbg.kernels.linux.kernel", "Linux"))
+KERNELS = (
+    ("kdbg.kernels.solaris.kernel", "Solaris"),
+    ("kdbg.kernels.linux.kernel", "Linux"),
+    ("kdbg.kernels.xen.kernel", "Xen"),
+)
 """(module, class) of each kernel that is looked for, in order."""
 
 
@@ -138,6 +142,8 @@ class Dump(Target):
             self._spaces[key] = space_of(self.image, registers, root)
         return self._spaces[key]
 
+        for root in self.image.roots:
+            yield self._space_by_root(root)
     # memory
 
     def read(self, address: int, size: int, space: Space = Space.VIRTUAL) -> bytes:

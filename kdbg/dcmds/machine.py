@@ -48,12 +48,15 @@ class Status:
     details: Mapping[str, object] = field(default_factory=dict)
     """What the format tells of the hypervisor."""
     damage: tuple[str, ...] = ()
+    hypervisor: str | None = None
+    """Of the dump of a Xen host: its version, where it lies, its symbols."""
 
 
 def machine_status(call: Call, **kernel: Any) -> Status:
     """What the image tells, and what is known of the kernel."""
     target: Any = call.target
     image = target.image
+    below = getattr(target.kernel, "hypervisor", None)
     pages = getattr(image, "pages_in_file", None)  # Xen's images know without a look at their tables
     return Status(
         file=os.path.basename(target.name),
@@ -66,6 +69,7 @@ def machine_status(call: Call, **kernel: Any) -> Status:
         pages=len(target.pages) if pages is None else pages,
         details=dict(getattr(image, "hypervisor", {})),
         damage=tuple(image.damage),
+        hypervisor=below.describe() if below is not None else None,
         **kernel,
     )
 
@@ -81,6 +85,8 @@ def status_text(record: Status, _: View) -> str:
         lines.append(f"symbols: {record.symbols} of the kernel, {len(record.modules)} modules")
     else:
         lines.append("operating system: not one that kdbg knows")
+    if record.hypervisor:
+        lines.append(f"hypervisor: {record.hypervisor}")
     mode = "paravirtual " if record.paravirtual else ""
     size = f"{record.pages >> 8} MB" if record.pages >= 1 << 8 else f"{record.pages << 2} KB"
     lines.append(f"machine: {mode}{record.architecture}, {record.cpus} CPU contexts, {record.pages} pages ({size})")

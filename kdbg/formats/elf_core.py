@@ -67,6 +67,8 @@ class ElfCore(LinuxImage):
         self._window = (0, 0, 0)
         if self.notes.qemu:
             self.format = "ELF dump of a guest (QEMU dump-guest-memory)"
+        if self.host is not None:
+            self.format = "ELF dump of a Xen host" + (" (QEMU dump-guest-memory)" if self.notes.qemu else "")
 
     def page(self, frame: int) -> memoryview | None:
         """The page with that frame number, or None."""
@@ -126,7 +128,11 @@ class ElfCore(LinuxImage):
             complete=not self.damage,
             damage=tuple(self.damage),
             time=float(crashed) if crashed.isdigit() else None,
-            details={"compression": "none", "release": self.vmcoreinfo.get("OSRELEASE")},
+            details={
+                "compression": "none",
+                "release": self.vmcoreinfo.get("OSRELEASE"),
+                **(self.host.details if self.host is not None else {}),
+            },
         )
 
 

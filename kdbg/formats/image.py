@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from kdbg.formats.ranges import Ranges
     from kdbg.formats.source import Source
+    from kdbg.formats.xen_host import XenHost
     from kdbg.records import Info
 
 PAGE = 4096
@@ -95,9 +96,16 @@ class Image:
         self.advice: list[str] = []
         """What would make the dump serve better, a sentence each."""
 
+        self.roots: Sequence[int] = ()
+        """Roots of page tables that may be the kernel's, besides those of the CPUs."""
     @property
     def contexts(self) -> Sequence[Mapping[str, int]]:
         """Registers of each CPU context in the dump, by name."""
+    @property
+    def host(self) -> XenHost | None:
+        """What the dump tells of a hypervisor below all that it holds: where it is one of a Xen host."""
+        return None
+
         return ()
 
     @property

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 from kdbg.formats.elf import EM_386, EM_AARCH64, EM_X86_64
 from kdbg.formats.image import Image
 from kdbg.formats.linux_notes import LinuxNotes
 from kdbg.formats.source import Source
+from kdbg.formats.xen_host import XenHost, host_of
 
 ARCHITECTURES = {EM_X86_64: ("x86-64", 64), EM_386: ("x86", 32), EM_AARCH64: ("arm64", 64)}
 
@@ -26,6 +28,11 @@ class LinuxImage(Image):
     def erase_info(self) -> bytes:
         """What makedumpfile tells of the symbols that it erased, as it wrote it; b"" where nothing was."""
         return self.notes.erase_info
+
+    @functools.cached_property
+    def host(self) -> XenHost | None:  # type: ignore[override]
+        """What the dump tells of a hypervisor below all that it holds, if it is one of a Xen host."""
+        return host_of(self, self.notes.xen)
 
     @property
     def contexts(self) -> Sequence[Mapping[str, int]]:

@@ -2,7 +2,7 @@
 
 The same notes lie in ELF dumps and behind the sub header of makedumpfile's. Sources: <linux/elfcore.h> and the kernels'
 asm/ptrace.h (elf_prstatus, user_regs_struct), QEMU's target/i386/arch_dump.c (QEMUCPUState), the kernel's
-Documentation/admin-guide/kdump/vmcoreinfo.rst.
+Documentation/admin-guide/kdump/vmcoreinfo.rst; Xen's asm-x86/elf.h (crash_xen_core_t).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from kdbg.formats.elf import EM_386, EM_AARCH64, EM_X86_64, Note
 
 NT_PRSTATUS, NT_PRPSINFO = 1, 3
 NT_PSINFO, NT_AUXV, NT_FILE = 13, 6, 0x46494C45
+XEN_CRASH_INFO, XEN_CRASH_REGS = 0x1000001, 0x1000002
+"""Xen's public/elfnote.h: one note of the host, and one behind each CPU's NT_PRSTATUS."""
 
 X86_64_REGISTERS = [
     *"r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs rflags rsp ss".split(),
@@ -43,6 +45,15 @@ QEMU_SIZE = 440
 
 
 @dataclass(slots=True)
+class XenNotes:
+    """What the hypervisor of a whole host wrote (`kdbg.formats.xen_host`)."""
+
+    info: bytes = b""
+    """Descriptor of XEN_ELFNOTE_CRASH_INFO."""
+    vmcoreinfo: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class LinuxNotes:
     """What was found."""
 
@@ -55,6 +66,7 @@ class LinuxNotes:
     qemu: bool = False
     process: bool = False
     """Whether there are notes that only a process's core has."""
+    xen: XenNotes = field(default_factory=lambda: XenNotes())
 
 
 def read_notes(notes: Iterable[Note], machine: int) -> LinuxNotes:
@@ -64,6 +76,12 @@ def read_notes(notes: Iterable[Note], machine: int) -> LinuxNotes:
         found.notes.append(note)
         if note.owner == "VMCOREINFO":
             found.vmcoreinfo = parse_vmcoreinfo(bytes(note.data))
+        elif note.owner == "VMCOREINFO_XEN":
+            found.xen.vmcoreinfo = parse_vmcoreinfo(bytes(note.data))
+        elif note.owner == "Xen" and note.type == XEN_CRASH_INFO:
+            found.xen.info = bytes(note.data)
+        elif note.owner == "Xen" and note.type == XEN_CRASH_REGS and found.contexts:
+            found.contexts[-1].update(xen_control(bytes(note.data), machine))
         elif note.owner == ERASE_INFO:
             found.erase_info = bytes(note.data[:MOST_ERASE_INFO])
         elif note.owner == "QEMU" and len(note.data) >= QEMU_SIZE:
@@ -106,6 +124,16 @@ def qemu_state(data: bytes) -> dict[str, int]:
     registers["kernel_gs_base"] = struct.unpack_from("<Q", data, 432)[0]
     del registers["cr1"]
     return registers
+
+
+XEN_CONTROL = ("cr0", "cr2", "cr3", "cr4")
+
+
+def xen_control(data: bytes, machine: int) -> dict[str, int]:
+    """Control registers in a Xen host's note of one CPU (crash_xen_core_t of x86)."""
+    width = 4 if machine == EM_386 else 8
+    values = memoryview(data[: len(data) // width * width]).cast("I" if width == 4 else "Q")
+    return dict(zip(XEN_CONTROL, values.tolist(), strict=False)) if machine in (EM_386, EM_X86_64) else {}
 
 
 _KEY = re.compile(r"[A-Za-z_][\w.()-]*")

@@ -57,6 +57,10 @@ class Linux(Kernel):
     @classmethod
     def detect(cls, target: Dump) -> Linux | None:
         """The kernel, if the space of one of the vCPUs maps an image with a banner in it."""
+        if target.image.host is not None:
+            from kdbg.kernels.linux.dom0 import Dom0
+
+            return Dom0.below(target)
         told = VmCoreInfo(target.image.vmcoreinfo)
         text, mapping = told.symbols.get("_stext"), None
         for space in _spaces(target):

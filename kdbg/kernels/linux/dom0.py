@@ -1,0 +1,153 @@
+"""The Linux kernel of domain 0 in the dump of a whole Xen host: a paravirtual guest with its hypervisor below it.
+
+The page tables that a CPU uses show both: the hypervisor keeps its slots of the top table in every guest's. Where no
+CPU had domain 0's tables loaded, a top table of its own is looked for by those slots.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kdbg.errors import Error, ReadError
+from kdbg.formats.xen_host import FANOUT
+from kdbg.formats.xen_host import Dom0 as Dom0Image
+from kdbg.kernels.linux.kernel import Linux
+from kdbg.kernels.xen.hypervisor import Hypervisor
+from kdbg.records import Cpu, Frame
+from kdbg.vm.modes import PRESENT
+
+if TYPE_CHECKING:
+    from kdbg.dump import Dump
+    from kdbg.symbols.table import SymbolTable
+
+XEN_SLOT, KERNEL_SLOT = 261, 511
+"""Slots of a top table: the hypervisor's image; the kernel's."""
+USED = 0x60
+"""Bits that a processor sets in entries: accessed, dirty."""
+MOST_PAGES = 1 << 21
+"""Pages that are looked at for a top table."""
+MOST_ROOTS = 64
+CRASHING = "kexec_crash"
+"""Function of the hypervisor in which the CPU is that started the crash kernel."""
+
+
+class Dom0(Linux):
+    """The kernel of domain 0."""
+
+    hypervisor: Hypervisor
+
+    @classmethod
+    def below(cls, target: Dump) -> Dom0 | None:
+        """Domain 0's kernel in the dump of a host, or None: no hypervisor is found, or no Linux above it."""
+        hypervisor = Hypervisor.find(target)
+        if hypervisor is None:
+            return None
+        image = hypervisor.host.dom0
+        inner = type(target)(target.name, image)
+        inner.notes = target.notes
+        found = cls.detect(inner)
+        if found is None:
+            image.roots = top_tables(hypervisor, image)
+            found = cls.detect(inner) if image.roots else None
+        if not isinstance(found, Dom0):
+            return None
+        found.hypervisor = hypervisor
+        inner.__dict__["kernel"] = found
+        if not image.listed:
+            image.list_page = found._list_page
+        return found
+
+    def _list_page(self, number: int) -> memoryview | None:
+        """A page of the kernel's own list of machine frames (xen_p2m_addr, arch/x86/xen/p2m.c)."""
+        place = self._list
+        if place is None or number * FANOUT >= place[1]:
+            return None
+        try:
+            return self.space.page(place[0] + number * FANOUT * 8)
+        except ReadError:
+            return None
+
+    @functools.cached_property
+    def _list(self) -> tuple[int, int] | None:
+        """(address, entries) of that list."""
+        try:
+            start = self.word(self.image_symbol("xen_p2m_addr").address)
+            return start, self.word(self.image_symbol("xen_max_p2m_pfn").address)
+        except Error:
+            return None
+
+    def _module_symbols(self) -> list[SymbolTable]:
+        below = self.hypervisor.table
+        return [*super()._module_symbols(), *([below] if below is not None else [])]
+
+    def describe(self) -> str:
+        """Both kernels."""
+        return f"{super().describe()}, domain 0 of Xen {self.hypervisor.version}".rstrip()
+
+    # CPUs
+
+    def cpus(self) -> Iterator[Cpu]:
+        """The machine's CPUs by their place among the notes; with the task of domain 0 that is on one."""
+        for number, registers in enumerate(self.target.image.contexts):
+            running = self.hypervisor.running(registers) if self.hypervisor.holds(registers.get("rip", 0)) else None
+            known = self._vcpus.get(number) if running is None or running.domain in (0, None) else None
+            thread, area = (known.thread, known.address) if known is not None else (None, None)
+            yield Cpu(number, registers, thread, area)
+
+    @functools.cached_property
+    def _vcpus(self) -> Mapping[int, Cpu]:
+        """Place among the notes -> domain 0's vCPU whose per-cpu area that CPU had, as its kernel numbers it."""
+        contexts = self.target.image.contexts
+        return {at: cpu for cpu in super().cpus() for at, one in enumerate(contexts) if one is cpu.registers}
+
+    def registers(self) -> Mapping[str, int]:
+        """The registers of the CPU that started the crash kernel, else of the first one."""
+        found = list(self.target.image.contexts)
+        for registers in found:
+            if any(frame.symbol == CRASHING for frame in self.hypervisor.frames(registers)):
+                return registers
+        return found[0] if found else {}
+
+    def cpu_stack(self, registers: Mapping[str, int]) -> list[Frame]:
+        """The frames of a CPU: in the hypervisor, then, where it was entered from domain 0, in its kernel."""
+        if not self.hypervisor.holds(registers.get("rip", 0)):
+            return super().cpu_stack(registers)
+        found, running = self.hypervisor.stack(registers), self.hypervisor.running(registers)
+        if running is None or running.domain != 0:
+            return found
+        first, *others = super().cpu_stack({**registers, **running.guest})
+        entered = found[-1].note
+        note = f"{entered}; {first.note}" if first.note else entered
+        return [*found[:-1], replace(first, note=note), *others]
+
+
+def top_tables(hypervisor: Hypervisor, image: Dom0Image) -> Sequence[int]:
+    """Machine addresses of pages that may be top tables of domain 0: with the hypervisor's entry, and a kernel's."""
+    page = hypervisor.target.image.page(hypervisor.space.root >> 12)
+    if page is None:
+        return ()
+    wanted, found = page.cast("Q")[XEN_SLOT] & ~USED, list[int]()
+    for count, frame in enumerate(_frames(image)):
+        page = image.peek(frame)
+        if page is None:
+            continue
+        words = page.cast("Q")
+        if words[XEN_SLOT] & ~USED == wanted and words[KERNEL_SLOT] & PRESENT:
+            found.append(frame << 12)
+        if len(found) >= MOST_ROOTS or count >= MOST_PAGES:
+            break
+    return found
+
+
+def _frames(image: Dom0Image) -> Iterator[int]:
+    """The machine frames in which domain 0's tables may lie: its own, or all where those are not known."""
+    if image.listed:
+        for pfn in image.pages:
+            mfn = image.pfn_to_mfn(pfn)
+            if mfn is not None:
+                yield mfn
+    else:
+        yield from image.machine.pages
