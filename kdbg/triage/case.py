@@ -26,6 +26,10 @@ class OutOfTime(BaseException):
     """The budget of an analyser is used up. No `Exception`: what catches those is not to swallow it."""
 
 
+class Unsuited(Error):
+    """What an analyser looks for cannot be in a dump like this one: it is skipped, with the reason."""
+
+
 class Case:
     """What is known of one dump so far."""
 

@@ -39,6 +39,7 @@ CATALOGUE: Mapping[str, Entry] = {
     "log.hardware": Entry(ERROR, "the log tells of failing hardware"),
     "log.warning": Entry(WARNING, "the log has a warning of the kernel's own"),
     "process.crashed": Entry(ERROR, "a process was ended by a signal"),
+    "pointer.cut": Entry(ERROR, "a process used an address of which one half got lost"),
     "stack.corrupt": Entry(WARNING, "a stack cannot be followed to its end"),
     "dump.incomplete": Entry(WARNING, "the dump lacks memory that it should hold"),
     "dump.damaged": Entry(ERROR, "the dump's file is damaged"),

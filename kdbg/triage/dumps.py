@@ -8,7 +8,7 @@ from kdbg.triage.analysers import analyser
 from kdbg.triage.case import Case
 from kdbg.triage.report import Evidence, Finding
 
-NO_LOSS = ("exclud", "filter", "no frame behind")
+NO_LOSS = ("exclud", "filter", "left out", "no frame behind")
 """In a reason why pages are missing: they were left out on purpose, or the guest has no memory there."""
 MOST_SHOWN = 10
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from kdbg.errors import Error
 from kdbg.triage.analysers import analyser
-from kdbg.triage.case import Case
-from kdbg.triage.report import Evidence, Finding
+from kdbg.triage.case import Case, Unsuited
+from kdbg.triage.report import Evidence, Finding, Severity
+from kdbg.vm.modes import WRITE
 
 MOST_SHOWN = 8
 MOST_SPACES = 4096
@@ -25,20 +26,37 @@ def pages(case: Case) -> Iterator[Finding]:
     from kdbg.kernels.leaves import leaf_scan
 
     scan = leaf_scan(case.target)
+    if not scan.has_findings:
+        raise Unsuited("its page tables are not x86's")
     for name, summary in SUMMARIES.items():
         leaves = list(scan.find(name))
         case.check()
         if leaves:
+            told, severity = summary.format(count=len(leaves), s="s" if len(leaves) != 1 else ""), None
+            if name == "writable-text" and not _protects_text(case, scan.texts):
+                told, severity = f"the kernel does not protect its text: {told}", Severity.NOTE
             yield case.finding(
                 f"pte.{name}",
-                summary.format(count=len(leaves), s="s" if len(leaves) != 1 else ""),
+                told,
                 f"::ptescan -l {name}",
                 [
                     Evidence(f"{leaf.va:x} {' '.join(leaf.flags)}", f"{leaf.va:x}::ptwalk")
                     for leaf in leaves[:MOST_SHOWN]
                 ],
+                severity=severity,
                 addresses=[leaf.va for leaf in leaves[:MOST_SHOWN]],
             )
+
+
+def _protects_text(case: Case, texts: Iterable[tuple[int, int]]) -> bool:
+    """Whether the kernel keeps any of its text from being written to: some never do, and then a page is no surprise."""
+    for start, _ in texts:
+        try:
+            if not case.target.translate(start).entry & WRITE:
+                return True
+        except Error:
+            continue
+    return False
 
 
 @analyser(
@@ -52,7 +70,7 @@ def user_pages(case: Case) -> Iterator[Finding]:
     from kdbg.kernels.leaves import leaf_scan
 
     if not case.target.image.paravirtual or case.target.bits != 64 or case.account.family != "solaris":
-        return
+        raise Unsuited("only a 64-bit paravirtual Solaris domain gives user pages that bit")
     for process in islice(case.target.processes(), MOST_SPACES):
         case.check()
         try:

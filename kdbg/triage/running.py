@@ -12,7 +12,7 @@ from types import FrameType
 
 from kdbg.errors import Error
 from kdbg.triage.analysers import Analyser
-from kdbg.triage.case import Case, OutOfTime
+from kdbg.triage.case import Case, OutOfTime, Unsuited
 from kdbg.triage.report import Analysis, Finding, Outcome, Severity
 
 GRACE = 1.5
@@ -71,6 +71,8 @@ def run(case: Case, one: Analyser, budget: float | None = None) -> tuple[list[Fi
                     break
     except OutOfTime:
         outcome, why = Outcome.CUT_SHORT, f"it took longer than {allowed:g} s"
+    except Unsuited as error:
+        outcome, why = Outcome.SKIPPED, str(error)
     except Error as error:
         outcome, why = Outcome.FAILED, str(error)
     except RecursionError:

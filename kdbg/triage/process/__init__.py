@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-ANALYSERS: tuple[str, ...] = ()
+ANALYSERS: tuple[str, ...] = ("kdbg.triage.process.crash",)

@@ -99,12 +99,16 @@ def _spinning(
 
 
 def _level(case: Case, info: CpuInfo) -> tuple[int, bool]:
-    """The interrupt level of a CPU, and whether its thread raised it: else an interrupt is being served."""
+    """The interrupt level of a CPU, and whether its thread raised it: else an interrupt of that level is being served.
+
+    mcpu_pri is the level, cpu_intr_actv has a bit for each level that is being served.
+    """
     try:
-        current = int(case.kernel.at("cpu_t", info.address).cpu_m.mcpu_pri)
+        cpu = case.kernel.at("cpu_t", info.address)
+        current, served = int(cpu.cpu_m.mcpu_pri), int(cpu.cpu_intr_actv).bit_length() - 1
     except Error:
-        current = 0
-    return max(current, info.base_spl), current > info.base_spl
+        return info.base_spl, False
+    return max(current, info.base_spl), current > max(served, info.base_spl)
 
 
 def _in_kernel(case: Case, place: int) -> bool:
