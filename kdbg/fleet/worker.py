@@ -7,6 +7,7 @@ makes it take too much, or kills it, costs that process and no other.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ MEMORY = 2 << 30
 """Bytes that a process may have of its own; the dump is mapped and does not count."""
 SECONDS = 300.0
 MOST_COMPLAINT = 500
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""numpy's libraries start a thread for each CPU, with memory of its own; there is a process for each here."""
 COMMAND = (sys.executable, "-m", "kdbg.fleet.worker")
 
 
@@ -43,7 +46,14 @@ def look_over(dump: Named, limits: Limits) -> Row:
     task = {"files": dump.files, "memory": limits.memory, "budget": limits.budget, "known": limits.known}
     try:
         ended = subprocess.run(
-            COMMAND, input=json.dumps(task), capture_output=True, text=True, timeout=limits.seconds, check=False
+            COMMAND,
+            input=json.dumps(task),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=limits.seconds,
+            check=False,
+            env={**os.environ, **ONE_THREAD},
         )
     except subprocess.TimeoutExpired:
         return _failed(dump, TOO_LONG, f"it took longer than {limits.seconds:g} s", start)
@@ -54,8 +64,8 @@ def look_over(dump: Named, limits: Limits) -> Row:
         pass
     if ended.returncode < 0:
         return _failed(dump, KILLED, f"its process was ended by signal {-ended.returncode}", start)
-    complaint = ended.stderr.strip()[-MOST_COMPLAINT:] or f"its process ended with status {ended.returncode}"
-    return _failed(dump, KILLED, complaint, start)
+    complaint = ended.stderr.strip().split("\n")[-1][:MOST_COMPLAINT]
+    return _failed(dump, KILLED, complaint or f"its process ended with status {ended.returncode}", start)
 
 
 def _failed(dump: Named, outcome: str, error: str, start: float) -> Row:
