@@ -9,7 +9,6 @@ from kdbg.errors import CommandError, Error
 from kdbg.kernels.linux.interrupts import EventChannel, event_channels
 from kdbg.kernels.linux.irqs import Interrupt, interrupts
 
-
 WORDS = {True: "yes", False: "no", None: "-"}
 
 

@@ -26,10 +26,38 @@ def cpus(kernel: Linux) -> Iterator[Cpu]:
     """The CPUs in order of their ids. A vCPU whose id is not found has its place among the contexts."""
     contexts = kernel.target.image.contexts
     ids = cpu_ids(kernel)
+    areas = _areas(kernel) if len(ids) < len(contexts) else []
     for ident, position in sorted((ids.get(at, at), at) for at in range(len(contexts))):
         registers = contexts[position]
-        area, known = _area(registers, kernel), position in ids
-        yield Cpu(ident, registers, _current(kernel, area) if known else None, area if known else None)
+        area = _area(registers, kernel) if position in ids else 0
+        if not ids and ident < len(areas):  # a kernel's own dump has not got gs: its CPUs come in their order
+            area = areas[ident]
+        thread = _current(kernel, area) if area else None
+        if thread is None and not ids:
+            thread = _by_run_queue(kernel, ident)
+        yield Cpu(ident, registers, thread, area or None)
+
+
+def _areas(kernel: Linux) -> list[int]:
+    """The CPUs' areas by the kernel's table of them; none where it is not found."""
+    from kdbg.kernels.linux.places import per_cpu_offsets
+
+    try:
+        start, mask = per_cpu_start(kernel), (1 << kernel.bits) - 1
+        return [offset + start & mask for offset in kernel.part(per_cpu_offsets)]
+    except Error:
+        return []
+
+
+def _by_run_queue(kernel: Linux, ident: int) -> int | None:
+    """The task on a CPU, as its run queue has it: where no register and no variable tells (arm64)."""
+    from kdbg.kernels.linux.runqueues import run_queues
+
+    try:
+        place = run_queues(kernel).get(ident)
+        return int(kernel.at("struct rq", place).curr) or None if place else None
+    except Error:
+        return None
 
 
 def _area(registers: Mapping[str, int], kernel: Linux) -> int:
