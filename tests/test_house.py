@@ -22,7 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("symbols",),
     ("target", "disasm"),
     ("kernels",),
-    ("dump", "processcore", "objectfile", "rawfile", "nothing"),
+    ("dump", "rootsearch", "processcore", "objectfile", "rawfile", "nothing"),
     ("dcmds",),
     ("lang",),
     ("convert", "slim", "triage"),

@@ -44,9 +44,11 @@ def causes(rows: Iterable[Row]) -> list[Cause]:
 def _reason(row: Row) -> str:
     """The error without the names of the dump's files, so that equal ones are equal."""
     text = row.error or ""
-    for name in sorted(row.dump.split(" "), key=len, reverse=True):
-        text = text.replace(name, "FILE")
-    return text.removeprefix("FILE: ")
+    for name in (row.dump, *row.dump.split(" ")):
+        text = text.removeprefix(f"{name}: ")
+        if "/" in name:
+            text = text.replace(name, "FILE")
+    return text
 
 
 def _cause(signature: str | None, text: str, rows: list[Row]) -> Cause:

@@ -136,7 +136,7 @@ def mutated(whole: bytes, seed: int) -> bytes:
     choose = random.Random(seed)
     data = bytearray(whole)
     for mutation in choose.sample(MUTATIONS, choose.choice((1, 1, 2))):
-        if len(data) > 16384 or mutation is cut:
+        if len(data) > (16384 if mutation in (splice, pages, counts) else 64):
             mutation(choose, data)
     return bytes(data)
 

@@ -1,7 +1,8 @@
 """Fuzz one parser: ``python -m fuzz.targets KIND SECONDS`` from tests/, KIND one of `fuzz.dumps.KINDS`.
 
 With atheris its coverage guides the mutations; without it they come from seeds (`fuzz.mutations`) until time is up. The
-corpus is the undamaged dump of that kind, which `samples/` builds.
+corpus is an undamaged dump of that kind with few pages, which `samples/` builds, and what lies in ``corpus/KIND/``:
+dumps that were answered wrongly once.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fuzz.dumps import KINDS, probe
+from fuzz.dumps import KINDS, probe, small
 from fuzz.mutations import mutated, watchdog
 
 FIRST_SEED = 100_000
+CORPUS = Path(__file__).parent.parent / "corpus"
 
 
 def plain(kind: str, seconds: float, path: Path) -> int:
     """Damage the dump from one seed after the other; how many."""
-    whole, end, seed = KINDS[kind](), time.monotonic() + seconds, FIRST_SEED
+    whole, end, seed = KINDS[kind](small()), time.monotonic() + seconds, FIRST_SEED
     while time.monotonic() < end:
         path.write_bytes(mutated(whole, seed))
         try:
@@ -36,16 +38,20 @@ def guided(kind: str, seconds: float, path: Path) -> None:
     """Let atheris damage the dump; it ends the process itself."""
     import atheris
 
-    corpus = path.parent / "corpus"
-    corpus.mkdir()
-    (corpus / kind).write_bytes(KINDS[kind]())
+    seeds = path.parent / "seeds"
+    seeds.mkdir()
+    whole = KINDS[kind](small())
+    (seeds / kind).write_bytes(whole)
 
     def one(data: bytes) -> None:
         path.write_bytes(data)
-        probe(path)
+        with watchdog():
+            probe(path)
 
     atheris.instrument_all()
-    atheris.Setup([sys.argv[0], f"-max_total_time={int(seconds)}", "-max_len=4000000", str(corpus)], one)
+    options = [f"-max_total_time={int(seconds)}", f"-max_len={2 * len(whole)}", "-rss_limit_mb=2000"]
+    folders = [str(seeds), *(str(folder) for folder in [CORPUS / kind] if folder.is_dir())]
+    atheris.Setup([sys.argv[0], *options, *folders], one)
     atheris.Fuzz()
 
 
