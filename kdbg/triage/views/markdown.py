@@ -26,7 +26,7 @@ def render(report: Report) -> str:
 
 
 def prose(text: str) -> str:
-    """Text as it is: what would mean something escaped, and ``@`` and ``#`` apart from the name or number behind them."""
+    """Text as it is: what would mean something escaped, and ``@`` and ``#`` apart from what follows them."""
     return _PUNCTUATION.sub(r"\\\1", line(text)).replace("\\@", "\\@<!-- -->").replace("\\#", "\\#<!-- -->")
 
 
