@@ -30,6 +30,7 @@ from kdbg.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from os import PathLike
 
     from kdbg.dump import Dump
@@ -52,11 +53,21 @@ __all__ = [
 ]
 
 
-def open(path: str | PathLike[str], *more: str | PathLike[str]) -> Dump | ProcessTarget:  # noqa: A001
+def open(  # noqa: A001
+    path: str | PathLike[str],
+    *more: str | PathLike[str],
+    root: int | None = None,
+    raw: bool = False,
+    base: int = 0,
+    tell: Callable[[str], None] | None = None,
+) -> Dump | ProcessTarget:
     """Open a dump by what its bytes say: a machine's, or the core of a process. Raises `FormatError`.
 
     ``more``: further files of the same dump: a namelist and its core in either order (``open("unix.0", "vmcore.0")``),
-    the files of a split set, the program and the libraries of a process.
+    the files of a split set, the program and the libraries of a process. ``root``: physical address of the kernel's top
+    page table, where the dump tells none or a wrong one; in memory that tells nothing it is looked for. ``raw``: take
+    the file for physical memory as it is (``dd`` of /dev/mem, .vmem) from the address ``base`` on. ``tell``: is called
+    with a line now and then where opening takes long.
 
     The file is mapped, never written to. If somebody cuts it short while it is open, the system ends the process
     (SIGBUS) at the next read behind the new end: copy a dump that is still being written. Threads may share a dump: its
@@ -64,14 +75,15 @@ def open(path: str | PathLike[str], *more: str | PathLike[str]) -> Dump | Proces
     """
     import os
 
-    from kdbg.formats import open_files
+    from kdbg.formats import open_files, open_memory
     from kdbg.formats.image import Image
 
-    found, beside = open_files([os.fspath(name) for name in (path, *more)])
+    names = [os.fspath(name) for name in (path, *more)]
+    found, beside = (open_memory(names[0], base), names[1:]) if raw else open_files(names)
     if isinstance(found, Image):
         from kdbg.dump import Dump
 
-        return Dump(found.source.name, found, beside)
+        return Dump(found.source.name, found, beside, root, tell)
     from kdbg.processcore import ProcessTarget
 
     return ProcessTarget(found.source.name, found, beside)

@@ -15,6 +15,7 @@ from kdbg.vm.vcpu import CR0_PAGING, guest_bits, space_of
 if TYPE_CHECKING:
     from kdbg.kernels.kernel import Kernel
     from kdbg.records import Cpu, Frame, Info, LogEntry, Module, Process, Thread, Translation
+    from kdbg.rootsearch import Root, Tell
     from kdbg.symbols.model import Type
     from kdbg.symbols.space import Container
     from kdbg.symbols.table import Symbol
@@ -45,8 +46,12 @@ class Dump(Target):
 
     kind = "dump"
 
-    def __init__(self, name: str, image: Image, beside: Sequence[str] = ()) -> None:
-        super().__init__(name, guest_bits(image))
+    def __init__(
+        self, name: str, image: Image, beside: Sequence[str] = (), root: int | None = None, tell: Tell | None = None
+    ) -> None:
+        self.found_root = self._find_root(image, root, tell) if image.bare or root is not None else None
+        """The kernel's page tables, where they were given, or found in memory that tells nothing of them."""
+        super().__init__(name, self.found_root.bits if self.found_root is not None else guest_bits(image))
         self.beside = tuple(beside)
         """Files given with the dump: a namelist."""
         self.image = image
@@ -54,6 +59,20 @@ class Dump(Target):
         if image.order_assumed:
             image.numberer = self._number_pages
         self._spaces: dict[tuple[int, int], AddressSpace] = {}
+
+    @staticmethod
+    def _find_root(image: Image, given: int | None, tell: Tell | None) -> Root | None:
+        """The page tables, found or given. Raises `FormatError` for a given address where nothing is."""
+        from kdbg.rootsearch import find_root
+
+        found = find_root(image, given, tell or (lambda _: None))
+        if found is None:
+            image.advice.append("no page tables of a kernel were found in this memory: --root ADDRESS names them")
+        elif image.bare:
+            image.architecture, image.bits = found.architecture, found.bits
+            if found.vmcoreinfo is not None:
+                image.vmcoreinfo = found.vmcoreinfo
+        return found
 
     # what it is
 
@@ -109,7 +128,9 @@ class Dump(Target):
         raise Error(f"{self.name}: no vCPU context tells where the page tables are")
 
     def kernel_spaces(self) -> Iterator[AddressSpace]:
-        """The spaces that may be the kernel's: by VMCOREINFO, then by the vCPUs' page tables, each once."""
+        """The spaces that may be the kernel's: found or given, by VMCOREINFO, by the vCPUs' page tables, each once."""
+        if self.found_root is not None:
+            yield self.found_root.space
         if self.image.vmcoreinfo:
             from kdbg.kernels.linux.paging import told_space
 
@@ -121,6 +142,8 @@ class Dump(Target):
             if "cr3" in registers and registers["cr3"] not in seen:
                 seen.add(registers["cr3"])
                 yield self._space_by_root(registers["cr3"])
+        for root in self.image.roots:
+            yield self._space_by_root(root)
 
     def memory(self, space: AddressSpace) -> SpaceMemory:
         """An address space as `kdbg.symbols.value.Memory`."""
@@ -142,8 +165,6 @@ class Dump(Target):
             self._spaces[key] = space_of(self.image, registers, root)
         return self._spaces[key]
 
-        for root in self.image.roots:
-            yield self._space_by_root(root)
     # memory
 
     def read(self, address: int, size: int, space: Space = Space.VIRTUAL) -> bytes:

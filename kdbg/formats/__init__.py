@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import FormatError
+from kdbg.formats.bare import HEAD, RawMemory, begins_like_a_pc
 from kdbg.formats.flattened import FlattenedSource
 from kdbg.formats.image import Image
 from kdbg.formats.known import recognise
@@ -30,6 +31,7 @@ FORMATS = (
     ("kdbg.formats.elf_core", "ElfCore"),
     ("kdbg.formats.lime", "Lime"),
     ("kdbg.formats.lime", "Avml"),
+    ("kdbg.formats.bare", "RawMemory"),
 )
 """(module, class) of each format, in the order in which they are asked."""
 
@@ -38,7 +40,7 @@ class NotADump(FormatError):
     """A file that none of the formats reads.
 
     ``known``: what it is all the same and what to do with it, if its beginning says so; ``looks``: what its bytes look
-    like; ``refusals``: what each format expected.
+    like; ``refusals``: what each format expected and found.
     """
 
     def __init__(self, file: str, refusals: list[str], known: str | None, looks: str) -> None:
@@ -71,13 +73,17 @@ def open_file(path: str) -> Image | ProcessCore:
     if packed is None:
         return _open(source)
     _recognised(Source.of_bytes(path, head_of(source, packed)), whole=False)
-    began = time.monotonic()
-    plain = unpack(source, packed)
-    plain.advice = unpacking_advice(path, packed, source.size, plain.size, time.monotonic() - began)
-    image = _open(plain)
+    image = _open(_unpacked(source, packed))
     if image.source.cut_off:
         image.damage.append(f"cut off: its {packed} data ends too early")
     return image
+
+
+def _unpacked(source: Source, packed: str) -> Source:
+    began = time.monotonic()
+    plain = unpack(source, packed)
+    plain.advice = unpacking_advice(source.name, packed, source.size, plain.size, time.monotonic() - began)
+    return plain
 
 
 def _open(source: Source) -> Image | ProcessCore:
@@ -99,23 +105,42 @@ def _recognised(source: Source, whole: bool = True) -> Any:
 
     ``whole`` False: only its beginning is there, so a format whose magic number fits is enough.
     """
-    refusals = []
+    refusals: dict[str, str] = {}
     for module, name in FORMATS:
         reader: Any = getattr(import_module(module), name)
         refusal = reader.recognises(source)
         if refusal is None:
             return reader
-        refusals.append(f"{name} {refusal}")
-    if not whole and bytes(source.read(0, min(4, source.size))) in (b"\x7fELF", b"make"):
+        refusals[name] = refusal
+    head = bytes(source.read(0, min(HEAD, source.size)))
+    if not whole and (head[:4] in (b"\x7fELF", b"make") or begins_like_a_pc(head)):
         return None
     known = recognise(source)
-    raise NotADump(source.name, refusals, known, "" if known else looks_like(source))
+    looks = f"an ELF file: {refusals['ElfCore']}" if head[:4] == b"\x7fELF" else looks_like(source)
+    raise NotADump(source.name, [f"{name} {refusal}" for name, refusal in refusals.items()], known, looks)
 
 
 def open_images(paths: list[str]) -> tuple[Image, list[str]]:
     """Open the files of one dump of a machine, as `open_files`. Raises `FormatError` for the core of a process too."""
     found, beside = open_files(paths)
     return _machine(found), beside
+
+
+def open_memory(path: str, base: int = 0) -> RawMemory:
+    """Take a file for physical memory as it is, from the address ``base`` on, whatever its bytes. Raises `FormatError`.
+
+    One inside gzip, bzip2, xz or zstd is unpacked to a temporary file.
+    """
+    source = open_source(path)
+    if not source.size:
+        raise FormatError(path, "the file is empty")
+    packed = kind_of(source)
+    if packed is not None:
+        source = _unpacked(source, packed)
+    image = RawMemory(source, base)
+    if source.advice:
+        image.advice.append(source.advice)
+    return image
 
 
 def open_files(paths: list[str]) -> tuple[Image | ProcessCore, list[str]]:

@@ -75,6 +75,12 @@ class Image:
     native = False
     """Whether the kernel itself wrote the dump, with a map of its addresses and its symbols (illumos)."""
 
+    bare = False
+    """Whether it is memory alone, and nothing tells where page tables are (`kdbg.formats.bare`)."""
+
+    machine_addresses = False
+    """Whether physical addresses are the machine's though pages have a guest's pfns: domain 0 in the dump of a host."""
+
     unpacks = False
     """Whether pages are made when they are asked for, so that whoever keeps one keeps its bytes in memory."""
 
@@ -93,19 +99,19 @@ class Image:
         """Called before a pfn is first asked for, where `order_assumed`: it may number the pages."""
         self.damage: list[str] = []
         """What is wrong with the file, a sentence each."""
+        self.roots: Sequence[int] = ()
+        """Roots of page tables that may be the kernel's, besides those of the CPUs."""
         self.advice: list[str] = []
         """What would make the dump serve better, a sentence each."""
 
-        self.roots: Sequence[int] = ()
-        """Roots of page tables that may be the kernel's, besides those of the CPUs."""
-    @property
-    def contexts(self) -> Sequence[Mapping[str, int]]:
-        """Registers of each CPU context in the dump, by name."""
     @property
     def host(self) -> XenHost | None:
         """What the dump tells of a hypervisor below all that it holds: where it is one of a Xen host."""
         return None
 
+    @property
+    def contexts(self) -> Sequence[Mapping[str, int]]:
+        """Registers of each CPU context in the dump, by name."""
         return ()
 
     @property

@@ -8,16 +8,19 @@ Sources: LiME's doc (lime_mem_range_header), AVML's image.rs; snappy's framing_f
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from construct import Int32ul, Int64ul, Struct
 
 from kdbg.errors import FormatError
+from kdbg.formats.bare import BareMemory, FlatMemory
 from kdbg.formats.compression import CODECS, Decompress, MissingCodec
-from kdbg.formats.image import PAGE, Image, PageMap
-from kdbg.formats.segments import Piece, SegmentMap
+from kdbg.formats.image import PAGE, PageMap
+from kdbg.formats.segments import Piece
 from kdbg.formats.source import Source
 from kdbg.records import Info
 
@@ -29,7 +32,7 @@ CACHED_CHUNKS = 256
 Header = Struct("magic" / Int32ul, "version" / Int32ul, "start" / Int64ul, "last" / Int64ul, "reserved" / Int64ul)
 
 
-class Lime(Image):
+class Lime(FlatMemory):
     """A LiME dump."""
 
     format = "LiME memory dump"
@@ -41,52 +44,20 @@ class Lime(Image):
         return None if magic == LIME_MAGIC else f"wants {LIME_MAGIC:x} at 0, found {magic:08x}"
 
     def __init__(self, source: Source) -> None:
-        super().__init__(source)
-        self.architecture = "x86-64"
-        pieces, at = list[Piece](), 0
+        pieces, damage, at = list[Piece](), list[str](), 0
         while at + Header.sizeof() <= source.size and len(pieces) < MOST_RANGES:
             header = source.parse(Header, at, "range header")
             if header.magic != LIME_MAGIC or header.version != 1 or header.last < header.start:
-                self.damage.append(f"a range's header is damaged (offset {at:#x}); the rest is lost")
+                damage.append(f"a range's header is damaged (offset {at:#x}); the rest is lost")
                 break
             size = header.last - header.start + 1
             pieces.append(Piece(header.start, size, at + Header.sizeof(), size))
             at += Header.sizeof() + size
-        self.segments = SegmentMap(pieces, source.size)
-        self.damage += self.segments.damage()
-
-    def page(self, frame: int) -> memoryview | None:
-        """The page with that frame number, or None."""
-        return self.segments.page(self.source, frame)
-
-    def why_missing(self, frame: int) -> str:
-        """Why `page` has nothing for ``frame``."""
-        return self.segments.why_missing(frame)
-
-    @functools.cached_property
-    def pages(self) -> PageMap:
-        """The frames whose bytes lie in the file."""
-        return self.segments.pages()
-
-    def describe(self) -> Info:
-        """What the dump is."""
-        missing = self.segments.missing(len(self.pages))
-        return Info(
-            file=self.source.name,
-            format=self.format,
-            architecture=self.architecture,
-            bits=self.bits,
-            memory_size=self.segments.told() * PAGE,
-            pages=len(self.pages),
-            missing=sum(missing.values()),
-            missing_why=missing,
-            complete=not self.damage,
-            damage=tuple(self.damage),
-            details={"compression": "none"},
-        )
+        super().__init__(source, pieces)
+        self.damage[:0] = damage
 
 
-class Avml(Image):
+class Avml(BareMemory):
     """An AVML dump with snappy frames."""
 
     format = "AVML memory dump"
@@ -165,6 +136,15 @@ class Avml(Image):
             return memoryview(self._read(number))[start : start + PAGE]
         except (ValueError, FormatError):
             return None
+
+    def stretches(self, start: int = 0, end: int = 1 << 64) -> Iterator[tuple[int, memoryview]]:
+        """As `BareMemory.stretches`: a chunk each; those that are damaged are left out."""
+        for number, (at, size) in enumerate(zip(self._starts, self._sizes, strict=True)):
+            if at + size <= start or at >= end:
+                continue
+            first, last = -(-max(at, start) // PAGE) * PAGE - at, (min(at + size, end) - at) & -PAGE
+            with contextlib.suppress(ValueError, FormatError, MissingCodec):
+                yield at + first, memoryview(self._read(number))[first : max(first, last)]
 
     def why_missing(self, frame: int) -> str:
         """Why `page` has nothing for ``frame``."""

@@ -41,7 +41,7 @@ class SegmentMap:
         self._file_size = file_size
         self._firsts: list[int] = []
         self._runs: list[tuple[int, int]] = []
-        """(end frame, offset of frame 0) of runs of whole pages, disjoint, by their first frames."""
+        """(end frame, what to add to an address for its place in the file) of runs of whole pages, by first frames."""
         edges: dict[int, list[Piece]] = {}
         reached = 0
         for piece in self.pieces:
@@ -82,6 +82,10 @@ class SegmentMap:
         if at < 0 or address >= self._runs[at][0] * PAGE:
             return 0, 0, 0
         return self._firsts[at] * PAGE, self._runs[at][0] * PAGE, self._runs[at][1]
+
+    def runs(self) -> list[tuple[int, int, int]]:
+        """(first frame, end frame, what to add to an address for its place in the file) of runs of whole pages."""
+        return [(first, end, shift) for first, (end, shift) in zip(self._firsts, self._runs, strict=True)]
 
     def page(self, source: Source, frame: int) -> memoryview | None:
         """The page with that frame number, or None."""

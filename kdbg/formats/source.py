@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import stat
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from kdbg.errors import FormatError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from construct import Construct
 
 
@@ -35,6 +38,8 @@ class Source:
     Every access is held against the file's size before it is believed.
     """
 
+    _identity: tuple[int, int] | None = None
+    """Device and inode of the file that is mapped."""
     advice = ""
     """What was done to have it at hand and what would spare it, in a sentence."""
 
@@ -46,7 +51,8 @@ class Source:
             if stat.S_ISFIFO(os.stat(self.name).st_mode):
                 raise FormatError(self.name, "cannot be read: a pipe, which has no middle to go to")
             with open(self.name, "rb") as file:
-                self.size = os.fstat(file.fileno()).st_size
+                told = os.fstat(file.fileno())
+                self.size, self._identity = told.st_size, (told.st_dev, told.st_ino)
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if self.size else b""
         except (OSError, ValueError) as error:
             text = getattr(error, "strerror", None) or str(error)
@@ -73,6 +79,33 @@ class Source:
         """Return ``count`` little-endian words of 4 or 8 bytes as a view that gives integers."""
         data = self.read(offset, width * count, what)
         return data.cast("Q") if width == 8 else data.cast("I")
+
+    def filled(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """(start, end) of what lies between two offsets and is no hole of a sparse file; all of it if nobody tells."""
+        end = min(end, self.size)
+        try:
+            file = os.open(self.name, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        except OSError:
+            yield start, end
+            return
+        try:
+            told = os.fstat(file)
+            if (told.st_dev, told.st_ino) != self._identity or not hasattr(os, "SEEK_DATA"):
+                yield start, end
+                return
+            while start < end:
+                try:
+                    start = os.lseek(file, start, os.SEEK_DATA)
+                    stop = os.lseek(file, start, os.SEEK_HOLE)
+                except OSError as error:
+                    if error.errno != errno.ENXIO:  # not: no data behind that place
+                        yield start, end
+                    return
+                if start < end:
+                    yield start, min(stop, end)
+                start = stop
+        finally:
+            os.close(file)
 
     def find(self, pattern: bytes, start: int, end: int) -> int:
         """Return the first offset of ``pattern`` between the offsets, or -1."""

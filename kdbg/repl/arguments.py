@@ -10,8 +10,8 @@ from kdbg.lang.settings import Settings
 FLAGS = frozenset("bfkmuwyACFKMOSUW")
 WITH_ARGUMENT = frozenset("eopsDILPRV")
 
-LONG_FLAGS = frozenset({"safe", "strict", "explain", "help", "version"})
-LONG_WITH_ARGUMENT = frozenset({"format", "script"})
+LONG_FLAGS = frozenset({"raw", "safe", "strict", "explain", "help", "version"})
+LONG_WITH_ARGUMENT = frozenset({"base", "format", "root", "script"})
 
 USAGE = """\
 Usage: kdbg [options] [file ...]
@@ -36,6 +36,10 @@ any file; N means unix.N and vmcore.N
     -m, -M       load no symbols of modules, or all of them
     -k, -y, -C, -D, -F, -L, -R, -W, -p, -K, -U
                  as mdb has them, where that means something for a file
+    --raw              take the file as physical memory (dd of /dev/mem, .vmem)
+    --base address     where that memory begins, hexadecimal (0)
+    --root address     where the kernel's top page table is, hexadecimal, for a
+                       dump that tells none (without it, it is looked for)
     --script file      run a file in place of standard input
     --format format    text, json, jsonl or csv
     --safe             no shell, no writing, no reading of other files: for
@@ -69,12 +73,26 @@ class Arguments:
     pid: str | None = None
     disassembler: str | None = None
     script: str | None = None
+    base: int | None = None
+    root: int | None = None
+    """Physical addresses."""
     format: str = "text"
     long: set[str] = field(default_factory=set)
 
     def __contains__(self, name: str) -> bool:
         """Whether a flag is given: by its letter or its long name."""
         return name in self.flags or name in self.long
+
+
+def physical(name: str, text: str) -> int:
+    """The physical address that an option gives. Raises `ArgumentError`."""
+    try:
+        found = int(text, 16)
+    except ValueError:
+        found = -1
+    if not 0 <= found < 1 << 52:
+        raise ArgumentError(f"invalid argument for option {name} -- {text}")
+    return found
 
 
 def parse(words: list[str]) -> Arguments:
@@ -189,6 +207,9 @@ class _Parser:
     def _long_argument(self, name: str, value: str) -> None:
         if name == "script":
             self.made.script = value
+            return
+        if name in ("base", "root"):
+            setattr(self.made, name, physical(name, value))
             return
         from kdbg.lang.structured import FORMATS
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from kdbg.errors import Error, FormatError
@@ -13,12 +15,15 @@ from kdbg.target import Target
 ELF_MAGIC = b"\x7fELF"
 ET_CORE = 4
 HEAD = 64
+FIRMWARE = 0xC0
+"""High byte from which on segments of firmware lie: those of real mode's vectors, with which a PC's memory begins."""
 
 _MAGICS = (
     b"\xed\xeb\x0f\xf0", b"\xee\xeb\x0f\xf0",  # Xen 3.0.4
     b"\xed\xc8\xfe\xde", b"\xde\xfe\xc8\xed",  # illumos
     b"KDUMP   ", b"DISKDUMP", b"makedumpfile",  # Linux
     b"EMiL", b"AVML",
+    b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd",  # gzip, bzip2, xz, zstd: with a dump inside
 )  # fmt: skip
 """What dumps begin with. A first look only: it spares plain files the declarations of all formats, which decide."""
 
@@ -43,6 +48,8 @@ def open_target(arguments: Arguments) -> Target:
     if "f" in arguments:
         return _raw(files, arguments)
     files = _numbered(files)
+    if _is_memory(arguments):
+        return _open_dump(files, arguments, raw=True)
     if _elsewhere(files[0]):
         return _remote(files, arguments)
     if os.path.isdir(files[0]):
@@ -59,9 +66,27 @@ def open_target(arguments: Arguments) -> Target:
     dump = _dump(files, head, arguments)
     if dump is not None:
         return dump
+    if arguments.root is not None:
+        return _open_dump(files, arguments, raw=True)
     if head.startswith(ELF_MAGIC):
         return _object(files[0], arguments)
     return _raw(files, arguments)
+
+
+@contextmanager
+def opening(name: str) -> Iterator[Callable[[str], None]]:
+    """While a file is opened: a sign of life at a terminal after a second. Gives what takes a line on how far it is."""
+    if not os.isatty(2):
+        yield lambda _: None
+        return
+    import sys
+
+    from kdbg.repl.progress import Progress
+    from kdbg.repl.screen import visible
+
+    progress = Progress(sys.stderr)
+    with progress.watch(visible(f"opening {name}")):
+        yield lambda line: progress.label(visible(line))
 
 
 def may_be_dump(head: bytes) -> bool:
@@ -69,7 +94,12 @@ def may_be_dump(head: bytes) -> bool:
     if head.startswith(ELF_MAGIC):
         order: Literal["little", "big"] = "big" if head[5:6] == b"\x02" else "little"
         return int.from_bytes(head[16:18], order) == ET_CORE
-    return head.startswith(_MAGICS)
+    return head.startswith(_MAGICS) or (len(head) == HEAD and all(segment >= FIRMWARE for segment in head[3:16:4]))
+
+
+def _is_memory(arguments: Arguments) -> bool:
+    """Whether the person says that the file is physical memory as it is."""
+    return "raw" in arguments or arguments.base is not None
 
 
 def _check(arguments: Arguments) -> None:
@@ -192,13 +222,14 @@ def _dump(files: list[str], head: bytes, arguments: Arguments) -> Target | None:
         return None
 
 
-def _open_dump(files: list[str], arguments: Arguments) -> Target:
-    """The dump. Raises `NotADump`, `OpenError`."""
+def _open_dump(files: list[str], arguments: Arguments, raw: bool = False) -> Target:
+    """The dump; ``raw``: physical memory as it is. Raises `NotADump`, `OpenError`."""
     import kdbg
     from kdbg.formats import NotADump
 
     try:
-        dump = kdbg.open(*files)
+        with opening(files[0]) as tell:
+            dump = kdbg.open(*files, root=arguments.root, raw=raw, base=arguments.base or 0, tell=tell)
     except NotADump:
         raise
     except Error as error:

@@ -55,6 +55,10 @@ class Progress:
                 self._watching = False
                 self._erase()
 
+    def label(self, text: str) -> None:
+        """Say how far what is watched has come."""
+        self._label = text
+
     @contextmanager
     def suspended(self) -> Iterator[None]:
         """Draw nothing: the terminal is somebody else's."""

@@ -65,7 +65,7 @@ class Linux(Kernel):
         text, mapping = told.symbols.get("_stext"), None
         for space in _spaces(target):
             mapping = ImageMapping(space, *region(space, target.bits, text))
-            banner = _banner(mapping)
+            banner = find_banner(mapping)
             if banner is not None:
                 return cls(target, mapping, banner)
         if mapping is not None and told.release:  # a part of a dump, without the image
@@ -290,7 +290,7 @@ def _spaces(target: Dump) -> Iterator[AddressSpace]:
             yield AddressSpace(target.image, space.mode, space.root & ~USER_TABLE)
 
 
-def _banner(mapping: ImageMapping) -> tuple[int, str, str] | None:
+def find_banner(mapping: ImageMapping) -> tuple[int, str, str] | None:
     """(address, release, version) of the banner in an image."""
     for segments in mapping.by_likelihood():
         for segment in segments:

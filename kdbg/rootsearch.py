@@ -1,0 +1,311 @@
+"""Where a kernel's page tables are in memory that tells nothing: no control registers, no notes.
+
+The memory is looked through for what may be a top table, and for the text that a Linux kernel writes down of itself
+(VMCOREINFO). Nothing is believed before a kernel is seen through it: Solaris' debug_info at its address, Linux' banner
+in the mapping of its image. So no address has to be known beforehand, wherever the kernel was put (KASLR). In order:
+
+1. the root that a person gives;
+2. the first megabyte of a PC: processors are started by code in it, through a top table of its own that has the
+   kernel's entries (Linux: trampoline_pgd; others keep such a stub too);
+3. all of memory: VMCOREINFO, and top tables of x86-64 (4 and 5 levels) and of 2 levels by what their entries must be;
+4. once more for the tables of PAE, which are of four entries and may lie anywhere.
+
+Sources: Intel SDM volume 3, 4.3 to 4.5 (entries, reserved bits); arch/x86/realmode/init.c (trampoline_pgd);
+Documentation/arch/x86/x86_64/mm.rst, arch/arm64/include/asm/image.h (the magic number of an image).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kdbg.errors import Error, FormatError
+from kdbg.formats.bare import RawMemory
+from kdbg.formats.image import PAGE, Image
+from kdbg.kernels.linux.mapping import ImageMapping, region
+from kdbg.kernels.linux.paging import told_space
+from kdbg.kernels.linux.vmcoreinfo import BEGIN, VmCoreInfo, of_page
+from kdbg.kernels.solaris.bootstrap import debug_info
+from kdbg.kernels.solaris.early import DEBUG_INFO_AT
+from kdbg.vm.modes import LARGE, PAE, PRESENT, X86_32_PSE, X86_64, X86_64_LA57
+from kdbg.vm.space import AddressSpace
+from kdbg.vm.vcpu import PDPTE_RESERVED
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from kdbg.formats.bare import BareMemory
+
+Tell = Callable[[str], None]
+"""Takes a line on how far a work is that may take long."""
+
+FRAME = 0x000FFFFFFFFFF000
+TOP = 511
+"""The entry of a top table, and of that below it, through which the kernel's image is mapped: -2 GB, and Solaris'."""
+ENOUGH = 3
+"""Entries of the upper half besides the last with which a table of Linux has more than the image (direct map ...)."""
+LOW = 1 << 20
+MOST_CANDIDATES = 4096
+"""Different tables that are tried for a kernel."""
+BASES = (0, 0x40000000, 0x80000000)
+"""Where memory of arm64 machines begins, mostly: QEMU's virt has it at 1 GB."""
+IMAGE_MAGIC, IMAGE_MAGIC_AT = b"ARMd", 0x38
+TEXT_OFFSETS = (0x10000, 0x1000, 0x40, 0)
+"""What lies between an arm64 image's beginning and _stext, mostly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """Page tables that were found or given."""
+
+    space: AddressSpace
+    bits: int
+    architecture: str
+    how: str
+    """How they were found, for a person."""
+    kernel: str = ""
+    """Which kernel is seen through them: "Solaris", "Linux"; "" where none is."""
+    vmcoreinfo: VmCoreInfo | None = None
+
+
+class _Memory:
+    """A space with a width: what `debug_info` reads from."""
+
+    def __init__(self, space: AddressSpace, bits: int) -> None:
+        self.bits = bits
+        self.read = space.read
+
+
+def find_root(image: Image, given: int | None = None, tell: Tell = lambda _: None) -> Root | None:
+    """The page tables of the kernel in an image, or None. ``given``: address of the top table.
+
+    Raises `FormatError` where nothing is at the given address.
+    """
+    if given is not None:
+        return _given(image, given)
+    if not image.bare:
+        return None
+    search = _Search(image, tell)  # type: ignore[arg-type]
+    return search.run()
+
+
+def kernel_seen(space: AddressSpace, bits: int, text: int | None = None) -> str:
+    """Which kernel is mapped by a space: "Solaris", "Linux", or "". ``text``: where an image's text begins, if told."""
+    from kdbg.kernels.linux.kernel import find_banner
+
+    try:
+        if space.image.architecture != "arm64" and debug_info(_Memory(space, bits), DEBUG_INFO_AT[bits, False]):
+            return "Solaris"
+        return "Linux" if find_banner(ImageMapping(space, *region(space, bits, text))) is not None else ""
+    except Error:
+        return ""
+
+
+def _given(image: Image, address: int) -> Root:
+    """The space of a root that a person gives: in the mode in which a kernel is seen, else the likeliest."""
+    if image.page(address >> 12) is None:
+        raise FormatError(image.source.name, f"no page table at {address:x}: {image.why_missing(address >> 12)}")
+    modes = [(X86_64, 64), (X86_64_LA57, 64), (PAE, 32), (X86_32_PSE, 32)]
+    if address % PAGE:
+        modes = [(PAE, 32)]
+    for mode, bits in modes:
+        space = AddressSpace(image, mode, address & mode.root_mask)
+        kernel = kernel_seen(space, bits)
+        if kernel:
+            return Root(space, bits, _architecture(bits), "given", kernel)
+    mode, bits = modes[0]
+    return Root(AddressSpace(image, mode, address & mode.root_mask), bits, _architecture(bits), "given")
+
+
+def _architecture(bits: int) -> str:
+    return "x86-64" if bits == 64 else "x86"
+
+
+class _Search:
+    """One search: what was tried, and what is kept for the case that nothing better comes."""
+
+    def __init__(self, image: BareMemory, tell: Tell) -> None:
+        self.image = image
+        self.tell = tell
+        self.tried: set[tuple[str, int]] = set()
+        self.poor: Root | None = None
+        """One through which a kernel is seen, and not much besides its image."""
+
+    def run(self) -> Root | None:
+        import numpy as np
+
+        for passed, (start, end, seekers) in enumerate(
+            (
+                (0, LOW, (self._long,)),
+                (0, 1 << 64, (self._vmcoreinfo, self._long, self._two_levels)),
+                (0, 1 << 64, (self._pae,)),
+            )
+        ):
+            for at, data in self._told(self.image.stretches(start, end), passed):
+                words = np.frombuffer(data, "<u8").reshape(-1, PAGE // 8)
+                for seek in seekers:
+                    found = seek(at, words)
+                    if found is not None:
+                        return found
+            if passed and self.poor is not None:
+                return self.poor
+        return None
+
+    def _told(self, stretches: Iterator[tuple[int, memoryview]], passed: int) -> Iterator[tuple[int, memoryview]]:
+        for at, data in stretches:
+            if not at & (1 << 28) - 1:
+                what = "page tables" if passed < 2 else "page tables of 32 bits"
+                self.tell(f"looking for {what} in memory: {at >> 20} MB")
+            yield at, data
+
+    # what may be a table
+
+    def _long(self, at: int, words: NDArray[np.uint64]) -> Root | None:
+        """Tables of x86-64 by their last entry, which leads to the kernel's image."""
+        last = words[:, TOP]
+        for row in _rows((last & 0x81 == PRESENT) & (last & FRAME != 0)):
+            found = self._try_long(at + row * PAGE, words[row])
+            if found is not None:
+                return found
+        return None
+
+    def _try_long(self, address: int, table: NDArray[np.uint64]) -> Root | None:
+        below = self.image.page((int(table[TOP]) & FRAME) >> 12)
+        if below is None or not _is_table(table) or not _leads_on(self.image, below):
+            return None
+        rich = int((table[256:TOP] & PRESENT != 0).sum()) >= ENOUGH
+        if not self._new("long", int(table[TOP]) & FRAME | rich):
+            return None
+        for mode in (X86_64, X86_64_LA57):
+            space = AddressSpace(self.image, mode, address)
+            kernel = kernel_seen(space, 64)
+            if kernel:
+                how = "in the first megabyte, where processors are started" if address < LOW else "by its entries"
+                found = Root(space, 64, "x86-64", how, kernel)
+                if kernel == "Solaris" or rich:
+                    return found
+                self.poor = found  # the user's half of page table isolation, or one level of five
+        return None
+
+    def _two_levels(self, at: int, words: NDArray[np.uint64]) -> Root | None:
+        """Tables of two levels: from c0000000 on they map memory from 0 on, 4 MB each."""
+        pair = words[:, 768 // 2]  # entries 768 and 769
+        wanted = (pair & 0xFFC00081 == 0x81) & (pair >> 32 & 0xFFC00081 == 0x400081)
+        for row in _rows(wanted):
+            space = AddressSpace(self.image, X86_32_PSE, at + row * PAGE)
+            kernel = kernel_seen(space, 32) if self._new("two", at + row * PAGE) else ""
+            if kernel:
+                return Root(space, 32, "x86", "by its entries", kernel)
+        return None
+
+    def _pae(self, at: int, words: NDArray[np.uint64]) -> Root | None:
+        """Tables of PAE: four entries, the last of which leads to the kernel's."""
+        quads = words.reshape(-1, 4)
+        reserved = PDPTE_RESERVED | 0x1E0 & ~(1 << 5) | ~FRAME & ~0xFFF & (1 << 64) - 1
+        last, limit = quads[:, 3], 1 << 36
+        wanted = (last & (reserved | PRESENT) == PRESENT) & (last < limit) & (last & FRAME != 0)
+        for column in range(3):
+            entry = quads[:, column]
+            wanted &= (entry == 0) | (entry & (reserved | PRESENT) == PRESENT) & (entry < limit)
+        for row in _rows(wanted):
+            leads_to = int(last[row]) & FRAME
+            below = self.image.page(leads_to >> 12)
+            if below is None or not self._new("pae", leads_to):
+                continue
+            space = AddressSpace(self.image, PAE, at + row * 32)
+            kernel = kernel_seen(space, 32)
+            if kernel:
+                return Root(space, 32, "x86", "by its entries", kernel)
+        return None
+
+    def _new(self, kind: str, key: int) -> bool:
+        """Whether that was not tried yet; never where too much was."""
+        if (kind, key) in self.tried or len(self.tried) >= MOST_CANDIDATES:
+            return False
+        self.tried.add((kind, key))
+        return True
+
+    # what a kernel wrote down
+
+    def _vmcoreinfo(self, at: int, words: NDArray[np.uint64]) -> Root | None:
+        for row in _rows(words[:, 0] == int.from_bytes(BEGIN[:8], "little")):
+            page = words[row].tobytes()
+            if page[PAGE - 1]:
+                following = self.image.page((at >> 12) + row + 1)
+                page += bytes(following) if following is not None else b""
+            told = of_page(page)
+            if told is not None:
+                found = self._by_vmcoreinfo(told)
+                if found is not None:
+                    return found
+        return None
+
+    def _by_vmcoreinfo(self, told: VmCoreInfo) -> Root | None:
+        image, text = self.image, told.symbols.get("_stext")
+        architecture, bits = _machine(told)
+        before, base_before = (image.architecture, image.bits), getattr(image, "base", 0)
+        image.architecture, image.bits = architecture, bits
+        for base in self._bases(told) if architecture == "arm64" else [None]:
+            if base is not None and isinstance(image, RawMemory):
+                image.move(base)
+            space = told_space(image, told)
+            if space is not None and image.page(space.root >> 12) is not None:
+                kernel = kernel_seen(space, bits, text)
+                if kernel:
+                    return Root(space, bits, architecture, "VMCOREINFO in memory", kernel, told)
+        image.architecture, image.bits = before
+        if isinstance(image, RawMemory) and image.base != base_before:
+            image.move(base_before)
+        return None
+
+    def _bases(self, told: VmCoreInfo) -> Iterator[int | None]:
+        """Where a flat file of an arm64 machine may begin: where it is said to, mostly, or by the kernel's image."""
+        image = self.image
+        if not isinstance(image, RawMemory) or image.base:
+            yield None
+            return
+        yield from BASES
+        image.move(0)
+        try:
+            text = told.symbols["_stext"] - int(told["NUMBER(kimage_voffset)"], 0)
+        except (KeyError, ValueError):
+            return
+        magic = int.from_bytes(IMAGE_MAGIC, "little")
+        import numpy as np
+
+        hits = []
+        for at, data in image.stretches():
+            halves = np.frombuffer(data, "<u4").reshape(-1, PAGE // 4)
+            hits += [at + row * PAGE for row in _rows(halves[:, IMAGE_MAGIC_AT // 4] == magic)]
+        for hit in hits[:64]:
+            for offset in TEXT_OFFSETS:
+                base = text - offset - hit
+                if base >= 0 and not base % PAGE:
+                    yield base
+
+
+def _machine(told: VmCoreInfo) -> tuple[str, int]:
+    """(architecture, bits) of the kernel that wrote a VMCOREINFO."""
+    if "NUMBER(kimage_voffset)" in told or "NUMBER(VA_BITS)" in told:
+        return "arm64", 64
+    top = max(told.symbols.values(), default=0)
+    return ("x86-64", 64) if top >> 32 else ("x86", 32)
+
+
+def _rows(wanted: NDArray[np.bool_]) -> list[int]:
+    import numpy as np
+
+    return [int(row) for row in np.flatnonzero(wanted)]
+
+
+def _is_table(table: NDArray[np.uint64]) -> bool:
+    """Whether no present entry has a bit that must be 0 in a top table."""
+    return not bool((table & (PRESENT | LARGE) == PRESENT | LARGE).any())
+
+
+def _leads_on(image: Image, below: memoryview) -> bool:
+    """Whether one of the last two entries of the table below a top table leads to memory that is there."""
+    entries = below[PAGE - 16 :].cast("Q").tolist()
+    return any(entry & PRESENT and image.page((entry & FRAME) >> 12) is not None for entry in entries)
