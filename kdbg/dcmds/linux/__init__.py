@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from kdbg.target import Target
 
 DCMDS: Mapping[str, tuple[str, ...]] = {
-    "kdbg.dcmds.linux.status": ("status", "modinfo"),
+    "kdbg.dcmds.linux.status": ("status", "modinfo", "panicinfo", "time"),
     "kdbg.dcmds.linux.threads": ("threadlist", "findstack"),
     "kdbg.dcmds.linux.stacks": ("stacks",),
     "kdbg.dcmds.linux.processes": ("ps", "ptree", "pgrep", "pid2proc"),
     "kdbg.dcmds.linux.messages": ("msgbuf",),
     "kdbg.dcmds.linux.memory": ("pmap",),
+    "kdbg.dcmds.linux.whatis": ("whatis",),
+    "kdbg.dcmds.linux.pages": ("memstat", "page"),
     "kdbg.dcmds.linux.slabs": ("kmem_cache", "kmastat", "kmem_slabs", "kmem_verify"),
     "kdbg.dcmds.linux.files": ("pfiles", "fd", "mounts", "vfs"),
     "kdbg.dcmds.linux.locks": ("mutex", "rwsem", "rwlock", "semaphore", "blocked", "wchan", "wchaninfo"),
