@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 
 DCMDS: Mapping[str, tuple[str, ...]] = {
     "kdbg.dcmds.linux.status": ("status", "modinfo", "panicinfo", "time"),
+    "kdbg.dcmds.linux.cpus": ("cpuinfo",),
     "kdbg.dcmds.linux.threads": ("threadlist", "findstack"),
     "kdbg.dcmds.linux.stacks": ("stacks",),
     "kdbg.dcmds.linux.processes": ("ps", "ptree", "pgrep", "pid2proc"),
     "kdbg.dcmds.linux.messages": ("msgbuf",),
     "kdbg.dcmds.linux.memory": ("pmap",),
     "kdbg.dcmds.linux.whatis": ("whatis",),
+    "kdbg.dcmds.linux.kgrep": ("kgrep",),
     "kdbg.dcmds.linux.pages": ("memstat", "page"),
     "kdbg.dcmds.linux.slabs": ("kmem_cache", "kmastat", "kmem_slabs", "kmem_verify"),
     "kdbg.dcmds.linux.files": ("pfiles", "fd", "mounts", "vfs"),

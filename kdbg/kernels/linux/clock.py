@@ -11,7 +11,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kdbg.errors import Error, SymbolNotFound, TypeNotFound
+from kdbg.errors import Error, TypeNotFound
 from kdbg.symbols.value import Value
 
 if TYPE_CHECKING:
@@ -106,20 +106,45 @@ def jiffies(kernel: Linux) -> int:
     return kernel.word(kernel.place("jiffies"))
 
 
+def uptime(kernel: Linux) -> float | None:
+    """Seconds since the machine came up by its ticks, without a look at types; else by its other clocks.
+
+    Time that a machine slept is not in the ticks.
+    """
+    rate = _rate_by_tick(kernel)
+    try:
+        count = int.from_bytes(kernel.memory.read(kernel.place("jiffies_64"), 8), "little")
+    except Error:
+        rate = None
+    if rate is None:
+        return clocks(kernel).uptime
+    first = (1 << 32) - 300 * rate  # INITIAL_JIFFIES
+    found = (count - first & (1 << 64) - 1) / rate
+    return found if found < MOST_UPTIME else None
+
+
 def ticks_a_second(kernel: Linux) -> int | None:
     """CONFIG_HZ: by the length of a tick, else by how many there have been since the machine came up; None: unknown."""
     return kernel.part(_ticks_a_second)
 
 
-def _ticks_a_second(kernel: Linux) -> int | None:
+def _rate_by_tick(kernel: Linux) -> int | None:
+    """CONFIG_HZ by the length of a tick in nanoseconds."""
     for name in ("tick_nsec", "tick_period"):
         try:
             length = kernel.word(kernel.place(name))
-        except (SymbolNotFound, Error):
+        except Error:
             continue
         rate = round(NANOSECONDS / length) if length else 0
         if 1 <= rate <= 10_000:
             return rate
+    return None
+
+
+def _ticks_a_second(kernel: Linux) -> int | None:
+    rate = _rate_by_tick(kernel)
+    if rate is not None:
+        return rate
     try:
         count, up = jiffies(kernel) & 0xFFFFFFFF, clocks(kernel).uptime
     except Error:

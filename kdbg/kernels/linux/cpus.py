@@ -117,6 +117,21 @@ def cpu_count(kernel: Linux) -> int:
     return min(max(found, 1), MOST_CPUS)
 
 
+def online(kernel: Linux) -> int | None:
+    """How many CPUs are online; None where that is not found."""
+    try:
+        return int.from_bytes(kernel.memory.read(kernel.place("__num_online_cpus"), 4), "little")
+    except Error:
+        pass
+    for name in ("__cpu_online_mask", "cpu_online_bits"):
+        try:
+            data = kernel.memory.read(kernel.place(name), (cpu_count(kernel) + 7) // 8)
+        except Error:
+            continue
+        return int.from_bytes(data, "little").bit_count()
+    return None
+
+
 def cpumask(kernel: Linux, mask: Value) -> tuple[int, ...]:
     """The numbers of the CPUs in a cpumask_var_t: a pointer to words, or an array of them; () for NULL.
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PANIC = "Kernel panic - not syncing: "
 CAUSES = ("BUG: ", "Oops", "Unable to handle kernel", "kernel BUG at", "general protection fault", "Internal error: ",
           "sysrq: Trigger a crash", "SysRq : Trigger a crash", "Machine check", "watchdog: BUG", "divide error",
-          "invalid opcode", "stack segment", "double fault", "Fatal exception", "Out of memory and no killable")  # fmt: skip
+          "invalid opcode", "stack segment", "double fault", "Out of memory and no killable")  # fmt: skip
 """What a line of the log begins with that tells why the kernel ended."""
 _WHO = re.compile(r"CPU: (\d+)(?: UID: \d+)? PID: (\d+) Comm: (.*?)(?: (?:Tainted|Not tainted|Kdump|Hardware)|$)")
 LAST_SECONDS = 60
@@ -35,7 +35,7 @@ TAINTS = (
     ("R", "module forced out"), ("M", "machine check"), ("B", "bad page"), ("U", "asked for by user space"),
     ("D", "died before (oops or BUG)"), ("A", "ACPI table overridden"), ("W", "warned before"),
     ("C", "staging driver loaded"), ("I", "firmware bug worked around"), ("O", "module from outside the tree"),
-    ("E", "unsigned module"), ("L", "soft lockup before"), ("K", "live patched"), ("X", "auxiliary, the distribution's"),
+    ("E", "unsigned module"), ("L", "soft lockup before"), ("K", "live patched"), ("X", "the distribution's own"),
     ("T", "built with struct randomisation"), ("N", "in-kernel test has run"), ("J", "mutating firmware call"),
 )  # fmt: skip
 """Letter and meaning of each bit of ``tainted_mask``."""
