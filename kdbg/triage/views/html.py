@@ -11,13 +11,13 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 from kdbg import __version__
-from kdbg.triage.report import CpuState, Evidence, Finding, KeyThread, Kind, Lock, Report, StackFrame
+from kdbg.triage.report import Analysis, CpuState, Evidence, Finding, KeyThread, Kind, Lock, Outcome, Report, StackFrame
 from kdbg.triage.signature import bare
 from kdbg.triage.views import lockgraph, memory
 from kdbg.triage.views.elements import Markup, join, tag
 from kdbg.triage.views.flames import flame_graph
 from kdbg.triage.views.style import STYLE
-from kdbg.triage.views.words import base_name, clean, facts, file_name, grouped, line, plural
+from kdbg.triage.views.words import base_name, clean, facts, file_name, grouped, line, plural, when
 
 FINDINGS = 400
 ALIKE = 3
@@ -26,6 +26,8 @@ CPUS = 64
 GROUPS = 60
 LOCKS = 100
 FRAMES_OF_CPU = 4
+SINCE_BOOT = 5e8
+"""Seconds; what is more is a date: no machine runs for 15 years, and none of these kernels is older than 1985."""
 
 
 def render(report: Report) -> str:
@@ -197,14 +199,18 @@ def _cpus(report: Report) -> Markup | None:
     if not report.cpus:
         return None
     failed = report.thread.cpu if report.thread and report.verdict.kind not in (Kind.LIVE, Kind.UNKNOWN) else None
-    ordered = sorted(report.cpus, key=lambda cpu: (cpu.id != failed, cpu.doing == "idle"))
-    shown = sorted(ordered[:CPUS], key=lambda cpu: cpu.id)
-    idle = sum(cpu.doing == "idle" for cpu in report.cpus)
-    words = f"{len(report.cpus)}, {idle} idle" if idle else str(len(report.cpus))
-    left = len(report.cpus) - len(shown)
-    more = tag("p", f"{left} more are not shown, the idle ones first.", class_="quiet") if left else None
-    cards = tag("div", [_cpu(cpu, cpu.id == failed) for cpu in shown], class_="cpus")
-    return join([tag("h2", "CPUs", tag("small", words)), cards, more])
+    busy = [cpu for cpu in report.cpus if cpu.doing != "idle" or cpu.id == failed]
+    idle = [cpu for cpu in report.cpus if cpu not in busy]
+    busy.sort(key=lambda cpu: cpu.id != failed)
+    shown, left = busy[:CPUS], len(busy[CPUS:])
+    parts = [tag("div", [_cpu(cpu, cpu.id == failed) for cpu in shown], class_="cpus")]
+    if left:
+        parts.append(tag("p", f"{left} more are not shown.", class_="quiet"))
+    if idle:
+        words = f"{len(idle)} idle: {', '.join(str(cpu.id) for cpu in idle[:CPUS])}{' ...' if idle[CPUS:] else ''}"
+        cards = tag("div", [_cpu(cpu, False) for cpu in idle[:CPUS]], class_="cpus")
+        parts.append(tag("details", tag("summary", words), cards))
+    return join([tag("h2", "CPUs", tag("small", str(len(report.cpus)))), parts])
 
 
 def _cpu(cpu: CpuState, failed: bool) -> Markup:
@@ -215,9 +221,7 @@ def _cpu(cpu: CpuState, failed: bool) -> Markup:
     top = tag("p", tag("b", f"CPU {cpu.id}"), tag("code", line(cpu.doing), class_="doing") if cpu.doing else None)
     first, more = cpu.stack[:FRAMES_OF_CPU], cpu.stack[FRAMES_OF_CPU:]
     stack: list[Markup] = []
-    if cpu.doing == "idle" and cpu.stack:
-        stack = [tag("details", tag("summary", plural(len(cpu.stack), "frame")), _stack(cpu.stack))]
-    elif more:
+    if more:
         stack = [_stack(first), tag("details", tag("summary", f"{len(more)} more"), _stack(more))]
     elif first:
         stack = [_stack(first)]
@@ -281,12 +285,29 @@ def _log(report: Report) -> Markup | None:
     quoted = {fact.text for finding in report.findings if finding.name.startswith("log.") for fact in finding.evidence}
     lines = []
     for one in report.log:
-        time = tag("span", f"[{one.time:.6f}] ", class_="quiet") if one.time is not None else None
+        time = tag("span", f"[{_time(one.time)}] ", class_="quiet") if one.time is not None else None
         lines.append(tag("div", time, clean(one.text).rstrip("\n"), class_="quoted" if one.text in quoted else None))
     return join([tag("h2", "The log's end"), tag("pre", lines, class_="log")])
 
 
+def _time(seconds: float) -> str:
+    """Since boot, or since 1970: a log has either."""
+    return f"{seconds:.6f}" if seconds < SINCE_BOOT else when(seconds)
+
+
 def _analyses(report: Report) -> Markup | None:
+    done = [one for one in report.analyses if one.outcome is Outcome.DONE]
+    others = [one for one in report.analyses if one.outcome is not Outcome.DONE]
+    parts: list[Markup] = [_table_of(others)] if others else []
+    if done:
+        parts.append(tag("details", tag("summary", f"{plural(len(done), 'analyser')} done"), _table_of(done)))
+    if report.notes:
+        listed = tag("ul", [tag("li", line(note)) for note in report.notes], class_="evidence")
+        parts += [tag("h3", "What could not be read, or is odd"), listed]
+    return join([tag("h2", "What was looked at"), *parts]) if parts else None
+
+
+def _table_of(analyses: Sequence[Analysis]) -> Markup:
     rows = [
         tag(
             "tr",
@@ -295,20 +316,10 @@ def _analyses(report: Report) -> Markup | None:
             tag("td", str(one.findings), class_="number"),
             tag("td", f"{one.seconds:.3f} s", class_="number"),
         )
-        for one in report.analyses
+        for one in analyses
     ]
-    heads = [
-        tag("th", "analyser"),
-        tag("th", ""),
-        tag("th", "findings", class_="number"),
-        tag("th", "took", class_="number"),
-    ]
-    table = tag("div", tag("table", tag("tr", heads), rows), class_="scroll")
-    notes = None
-    if report.notes:
-        listed = tag("ul", [tag("li", line(note)) for note in report.notes], class_="evidence")
-        notes = join([tag("h3", "What could not be read, or is odd"), listed])
-    return join([tag("h2", "What was looked at"), table, notes]) if rows or notes else None
+    heads = [tag("th", "analyser"), tag("th", ""), *(tag("th", one, class_="number") for one in ("findings", "took"))]
+    return tag("div", tag("table", tag("tr", heads), rows), class_="scroll")
 
 
 def _foot(report: Report) -> Markup:

@@ -1,20 +1,21 @@
-"""The locks of a report with the threads at them, drawn: a circle where threads wait in one, else a row each."""
+"""The locks of a report with the threads at them, drawn: a ring where threads wait in a circle, else a column each."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kdbg.triage.report import Lock, Report
 from kdbg.triage.views.elements import Markup, tag
-from kdbg.triage.views.words import line
+from kdbg.triage.views.words import line, plural
 
 MOST_LOCKS = 40
 """That are drawn; a table has them all."""
 MOST_IN_CIRCLE = 24
-WIDE, HIGH = 148, 40
+WIDE, HIGH = 138, 40
 """Of a box, in pixels."""
+APART, STEP = 64, 32
+"""Between boxes beside and below each other: room for the words at an arrow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def drawn(report: Report) -> list[Markup]:
         made.append(_circle(circle[: MOST_IN_CIRCLE // 2], names))
     rest = sorted((lock for lock in locks if lock.address not in seen), key=lambda lock: -len(lock.waiters))
     if rest:
-        made.append(_rows(rest[:MOST_LOCKS], names))
+        made.append(tag("div", [_column(lock, names) for lock in rest[:MOST_LOCKS]], class_="columns"))
     return made
 
 
@@ -81,74 +82,55 @@ def _thread(address: int, names: Mapping[int, str]) -> Node:
     return Node(address, None, line(names.get(address) or "thread", 40), f"{address:x}")
 
 
-def _lock(lock: Lock) -> Node:
-    return Node(lock.address, lock, line(lock.name or lock.kind or "lock", 40), f"{lock.address:x}")
+def _lock(lock: Lock, more: int = 0) -> Node:
+    """``more``: threads that wait for it and are not drawn."""
+    return Node(
+        lock.address, lock, line(lock.name or lock.kind or "lock", 40), f"{lock.address:x}{f' +{more}' if more else ''}"
+    )
 
 
 def _circle(locks: Sequence[Lock], names: Mapping[int, str]) -> Markup:
-    """Locks and their owners in turn on a circle: a lock is held by the thread behind it, which waits for the next."""
-    following = {lock.address: locks[(at + 1) % len(locks)] for at, lock in enumerate(locks)}
+    """A ring of two columns: a lock is held by the thread behind it, which waits for the next lock."""
     ring: list[Node] = []
-    for lock in locks:
-        owner = next((one for one in lock.owners if one in following[lock.address].waiters), (*lock.owners, 0)[0])
-        ring += [_lock(lock), _thread(owner, names)]
-    across = max(104.0, len(ring) * (WIDE + 26) / (2 * math.pi))
-    down = max(84.0, len(ring) * (HIGH + 34) / (2 * math.pi))
-    middle = across + WIDE / 2 + 4, down + HIGH / 2 + 4
-    turn = 2 * math.pi / len(ring)
-    places = [
-        (middle[0] + across * math.sin(at * turn), middle[1] - down * math.cos(at * turn)) for at in range(len(ring))
-    ]
-    arrows = []
-    for at, place in enumerate(places):
-        held = ring[at].lock is not None
-        arrows += _arrow(place, places[(at + 1) % len(ring)], "holds" if held else "waits")
-    boxes = [_box(node, place) for node, place in zip(ring, places, strict=True)]
-    others = [
-        tag("text", f"+{len(lock.waiters) - 1} waiting", x=x, y=y + HIGH / 2 + 14, class_="more", text_anchor="middle")
-        for lock, (x, y) in zip(locks, places[::2], strict=True)
-        if len(lock.waiters) > 1
-    ]
-    return _drawing(2 * middle[0], 2 * middle[1] + 16, [*arrows, *boxes, *others])
-
-
-def _rows(locks: Sequence[Lock], names: Mapping[int, str]) -> Markup:
-    """Who waits, for what, who has it."""
+    for at, lock in enumerate(locks):
+        waiting = locks[(at + 1) % len(locks)].waiters
+        owner = next((one for one in lock.owners if one in waiting), 0)
+        ring += [_lock(lock, len(lock.waiters) - 1), _thread(owner, names)]
+    rows, count = len(locks), len(ring)
+    left, right = WIDE / 2 + 4, 1.5 * WIDE + APART + 4
+    places = [(right, at - 1) if 1 <= at <= rows else (left, (count - at) % count) for at in range(count)]
+    middles = [(x, HIGH / 2 + 4 + row * (HIGH + STEP)) for x, row in places]
     parts: list[Markup] = []
-    step, columns = HIGH + 26, (WIDE / 2 + 4, 1.5 * WIDE + 64, 2.5 * WIDE + 124)
-    for number, lock in enumerate(locks):
-        y = HIGH / 2 + 4 + number * step
-        left, centre, right = ((x, y) for x in columns)
-        if lock.waiters:
-            parts += [*_arrow(left, centre, "waits"), _box(_thread(lock.waiters[0], names), left)]
-            if len(lock.waiters) > 1:
-                more = f"+{len(lock.waiters) - 1} waiting"
-                parts.append(tag("text", more, x=left[0], y=y + HIGH / 2 + 14, class_="more", text_anchor="middle"))
-        if lock.owners:
-            parts += [*_arrow(centre, right, "holds"), _box(_thread(lock.owners[0], names), right)]
-        parts.append(_box(_lock(lock), centre))
-    return _drawing(columns[2] + WIDE / 2 + 4, len(locks) * step + 8, parts)
+    for at, node in enumerate(ring):
+        parts += _arrow(middles[at], middles[(at + 1) % count], "waits" if node.lock is None else "holds")
+    boxes = [_box(node, place) for node, place in zip(ring, middles, strict=True)]
+    return _drawing(right + left, rows * (HIGH + STEP) - STEP + 8, [*parts, *boxes])
+
+
+def _column(lock: Lock, names: Mapping[int, str]) -> Markup:
+    """Who waits, for what, who has it, one below the other: columns stand beside each other as the page has room."""
+    middle = WIDE / 2 + 4
+    above, centre, below = ((middle, HIGH / 2 + 4 + row * (HIGH + STEP)) for row in range(3))
+    parts = [_box(_lock(lock, max(0, len(lock.waiters) - 1)), centre)]
+    if lock.waiters:
+        parts += [*_arrow(above, centre, "waits"), _box(_thread(lock.waiters[0], names), above)]
+    if lock.owners:
+        parts += [*_arrow(centre, below, "holds"), _box(_thread(lock.owners[0], names), below)]
+    return _drawing(2 * middle, 3 * HIGH + 2 * STEP + 8, parts)
 
 
 def _drawing(width: float, height: float, parts: Sequence[Markup]) -> Markup:
-    drawing = tag(
-        "svg",
-        parts,
-        class_="locks",
-        width=round(width),
-        height=round(height),
-        role="img",
-        aria_label="Locks and threads",
-    )
-    return tag("div", drawing, class_="scroll")
+    size = {"width": round(width), "height": round(height)}
+    return tag("div", tag("svg", parts, class_="locks", role="img", aria_label="Locks and threads", **size))
 
 
 def _box(node: Node, place: tuple[float, float]) -> Markup:
     """A box around a place; what does not fit is cut off by the inner element."""
     kind, rounding = ("lock", 4) if node.lock else ("thread", HIGH // 2)
+    what = f"{line(node.lock.kind)} {plural(len(node.lock.waiters), 'thread')} waiting:" if node.lock else "thread"
     return tag(
         "svg",
-        tag("title", f"{line(node.lock.kind)} " if node.lock else "thread ", f"{node.label} {node.below}"),
+        tag("title", f"{what} {node.label} {node.below}"),
         tag("rect", x=1, y=1, width=WIDE - 2, height=HIGH - 2, rx=rounding, class_=kind),
         tag("text", node.label, x=WIDE / 2, y=17, text_anchor="middle"),
         tag("text", node.below, x=WIDE / 2, y=32, text_anchor="middle", class_="more"),
@@ -160,31 +142,17 @@ def _box(node: Node, place: tuple[float, float]) -> Markup:
 
 
 def _arrow(start: tuple[float, float], end: tuple[float, float], kind: str) -> list[Markup]:
-    """A line from box to box with its head in its middle, where no box covers it."""
+    """From box to box, which stand beside or below each other, with words at it."""
     (x, y), (to_x, to_y) = start, end
-    direction = math.atan2(to_y - y, to_x - x)
-    (x, y), (to_x, to_y) = _edge(start, direction), _edge(end, direction + math.pi)
-    tip = to_x, to_y
-    wings = [
-        (tip[0] - 9 * math.cos(direction + turn), tip[1] - 9 * math.sin(direction + turn)) for turn in (-0.42, 0.42)
-    ]
-    points = " ".join(f"{px:.1f},{py:.1f}" for px, py in (tip, *wings))
+    across, down = (to_x > x) - (to_x < x), (to_y > y) - (to_y < y)
+    x, to_x = x + across * WIDE / 2, to_x - across * (WIDE / 2 + 2)
+    y, to_y = y + down * HIGH / 2, to_y - down * (HIGH / 2 + 2)
+    wings = [(to_x - 9 * across + 4 * turn * down, to_y - 9 * down + 4 * turn * across) for turn in (-1, 1)]
+    points = " ".join(f"{px:.1f},{py:.1f}" for px, py in ((to_x, to_y), *wings))
+    words, middle = "held by" if kind == "holds" else "waits for", ((x + to_x) / 2, (y + to_y) / 2)
+    place = (middle[0], middle[1] - 7, "middle") if across else (middle[0] + 8, middle[1] + 3, "start")
     return [
         tag("line", x1=x, y1=y, x2=to_x, y2=to_y, class_=kind),
         tag("polygon", points=points, class_=kind),
-        tag(
-            "text",
-            "held by" if kind == "holds" else "waits for",
-            x=(x + to_x) / 2,
-            y=(y + to_y) / 2 - 5,
-            class_="more",
-            text_anchor="middle",
-        ),
+        tag("text", words, x=place[0], y=place[1], class_="more", text_anchor=place[2]),
     ]
-
-
-def _edge(place: tuple[float, float], direction: float) -> tuple[float, float]:
-    """Where a line from the middle of a box leaves it."""
-    across, down = abs(math.cos(direction)), abs(math.sin(direction))
-    reach = min(WIDE / 2 / across if across > 1e-9 else math.inf, HIGH / 2 / down if down > 1e-9 else math.inf) + 2
-    return place[0] + reach * math.cos(direction), place[1] + reach * math.sin(direction)

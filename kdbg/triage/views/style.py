@@ -49,6 +49,7 @@ dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 3px 
 dt { color: var(--quiet); } dd { margin: 0; }
 .finding { border-left: 3px solid var(--tone); padding: 1px 0 1px 12px; margin: 0 0 14px; }
 .finding:last-child { margin-bottom: 0; }
+.finding + details { margin: -6px 0 16px; } details > .finding:first-of-type { margin-top: 10px; }
 .error { --tone: var(--error); } .warning { --tone: var(--warning); } .note { --tone: var(--note); }
 .finding b { color: var(--tone); font-weight: 650; } .finding .level { color: var(--quiet); font-size: .8rem; }
 .command { display: block; width: fit-content; max-width: 100%; background: var(--code); border-radius: 5px;
@@ -72,6 +73,7 @@ pre { margin: 0; font-size: .84rem; line-height: 1.55; white-space: pre-wrap; }
 .registers li { display: flex; gap: 8px; } .registers span { color: var(--quiet); min-width: 4.2em; }
 .cpus { display: grid; grid-template-columns: repeat(auto-fill, minmax(260px, 1fr)); gap: 12px; }
 .cpu { border: 1px solid var(--line); border-radius: 8px; padding: 9px 12px; min-width: 0; }
+.cpus + details { margin-top: 10px; } details .cpus { margin-top: 8px; }
 .cpu b { margin-right: 8px; } .cpu .doing { background: var(--code); border-radius: 4px; padding: 0 6px; }
 .cpu.failed { border-color: var(--error); } .cpu.idle { color: var(--quiet); }
 .cpu .stack { margin-top: 4px; font-size: .84rem; }
@@ -94,7 +96,8 @@ svg { display: block; } svg svg { overflow: hidden; } .flames { overflow: hidden
 .tables { fill: var(--tables); }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 18px; font-size: .86rem; color: var(--quiet); margin-top: 10px; }
 .legend svg { display: inline-block; vertical-align: -1px; }
-.locks { margin: 4px auto 10px; } .locks text { font-size: 12px; fill: var(--ink); }
+.columns { display: flex; flex-wrap: wrap; gap: 14px 22px; justify-content: center; margin-top: 14px; }
+.locks { margin: 0 auto; max-width: 100%; } .locks text { font-size: 12px; fill: var(--ink); }
 .locks text.more { font-size: 10.5px; fill: var(--quiet); }
 .locks rect { fill: var(--code); stroke: var(--quiet); } .locks rect.lock { fill: var(--card); stroke: var(--warning); }
 .locks line { stroke-width: 1.5; } .locks line.waits { stroke: var(--error); stroke-dasharray: 5 3; }
