@@ -250,3 +250,34 @@ def _direct_base_by_task(kernel: Linux) -> int:
                 raise Unmapped(task, "no frame")
             return (task & -PAGE) - (pfn << 12) & (1 << kernel.bits) - 1
     raise SymbolNotFound("page_offset_base", "no process tells where memory is mapped")
+
+
+class Virtual:
+    """The virtual addresses of frames: those of the image for its own, of the direct map for all others."""
+
+    def __init__(self, kernel: Linux) -> None:
+        self.direct = kernel.part(DirectMap)
+        image, rows = kernel.target.image, list[tuple[int, int, int]]()
+        for segment in kernel.mapping.segments:
+            address = segment.address
+            for frame, count in segment.frames:
+                if image.paravirtual:  # machine frames that follow one another are pages in any order
+                    pfns = (image.mfn_to_pfn(one) for one in range(frame, frame + min(count, 1 << 17)))
+                    rows += [(p, p + 1, address + (at << 12)) for at, p in enumerate(pfns) if p is not None]
+                else:
+                    rows.append((frame, frame + count, address))
+                address += count << 12
+        self._rows = sorted(rows)
+
+    def in_image(self, pfn: int) -> int | None:
+        """The address of a frame in the image; None where it belongs to none of its pages."""
+        at = bisect_right(self._rows, (pfn, 1 << 64)) - 1
+        if at >= 0 and pfn < self._rows[at][1]:
+            return self._rows[at][2] + (pfn - self._rows[at][0] << 12)
+        return None
+
+    def address_of(self, physical: int) -> int:
+        """The address of a physical one."""
+        pfn = physical >> 12
+        image = self.in_image(pfn)
+        return (self.direct.address_of(pfn) if image is None else image) + (physical & 0xFFF)

@@ -23,6 +23,8 @@ FLAGS = ((1, "ioremap"), (2, "vmalloc"), (4, "vmap"), (8, "user"), (0x10, "dma")
          (0x200, "flush"), (0x800, "huge"))  # fmt: skip
 NO_GUARD = 0x40
 MOST_NODES = 1024
+MOST_PAGES = 1 << 22
+"""Pages of areas that are looked up by their frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class VmapAreas:
                                                             "physical": "phys_addr", "address": "addr"})  # fmt: skip
         self._known: list[VmapArea] | None = None
         self._starts: list[int] = []
+        self._frames: dict[int, int] | None = None
 
     def walk(self) -> Iterator[int]:
         """Addresses of the struct vmap_areas. Raises `SymbolNotFound` where they are not found."""
@@ -126,3 +129,27 @@ class VmapAreas:
         areas = self.all()
         at = bisect_right(self._starts, address) - 1
         return areas[at] if at >= 0 and address < areas[at].end else None
+
+    def address_of(self, pfn: int) -> int | None:
+        """Where a frame is mapped in an area; None where in none. What ioremap shows is not looked at."""
+        if self._frames is None:
+            self._frames = dict(self._mapped())
+        return self._frames.get(pfn)
+
+    def _mapped(self) -> Iterator[tuple[int, int]]:
+        """(frame, its address) of the pages of all areas, by the page tables."""
+        import numpy as np
+
+        image, left = self.kernel.target.image, MOST_PAGES
+        for area in self.all():
+            count = min((area.end - area.start) >> 12, left)
+            if "ioremap" in area.flags or not area.vm or count <= 0:
+                continue
+            left -= count
+            addresses = np.uint64(area.start) + np.arange(count, dtype=np.uint64) * np.uint64(4096)
+            found = self.kernel.space.translate_array(addresses)
+            frames, places = found.frames[found.mapped].tolist(), addresses[found.mapped].tolist()
+            for frame, place in zip(frames, places, strict=True):
+                pfn = image.mfn_to_pfn(frame) if image.paravirtual else frame
+                if pfn is not None:
+                    yield pfn, place

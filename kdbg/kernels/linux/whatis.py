@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from kdbg.errors import Error, SymbolNotFound
 from kdbg.kernels.linux.areas import Areas, space_of_mm
 from kdbg.kernels.linux.pagekinds import PageKinds, PageRecord
-from kdbg.kernels.linux.pages import DirectMap, PageMap
+from kdbg.kernels.linux.pages import DirectMap, PageMap, Virtual
 from kdbg.kernels.linux.percpu import PerCpu
 from kdbg.kernels.linux.rmap import PageUser, ReverseMap
 from kdbg.kernels.linux.slub import Slubs, slubs
@@ -69,7 +69,7 @@ Source = Callable[[int], Iterator[Whatis]]
 
 
 class Whereabouts:
-    """Asks all that is known of one kernel. A source that lacks something (types, symbols) is passed over, with a note."""
+    """Asks all that is known of one kernel. A source that lacks something (symbols, a list) is left out with a note."""
 
     def __init__(self, kernel: Linux) -> None:
         self.kernel = kernel
@@ -281,7 +281,20 @@ class Whereabouts:
             return
         if pfn is None:
             return
+        if self.kernel.part(DirectMap).address_of(pfn) == address & -PAGE:
+            yield from self._elsewhere(address, pfn)
         yield from self._page(address, address & PAGE - 1, pfn)
+
+    def _elsewhere(self, asked: int, pfn: int) -> Iterator[Whatis]:
+        """What an address in the direct map is by the page's other mapping: in the image, in a vmalloc area."""
+        offset = asked & PAGE - 1
+        image = self.kernel.part(Virtual).in_image(pfn)
+        if image is not None and image != asked & -PAGE:
+            yield from (replace(one, address=asked) for one in self._symbols(image + offset))
+        area = self.kernel.part(VmapAreas).address_of(pfn)
+        if area is not None:
+            for source in (self._symbols, self._of_stacks, self._vmalloc):
+                yield from (replace(one, address=asked) for one in source(area + offset))
 
     def _page(self, asked: int, offset: int, pfn: int) -> Iterator[Whatis]:
         """What the frame is used for; an object of a slab where it is reached by another mapping."""
