@@ -13,6 +13,9 @@ WRITERS: dict[str, tuple[str, dict[str, Any], str]] = {
     "elf": ("kdbg.formats.elf_core_writer", {}, "ELF, as /proc/vmcore and QEMU write it"),
     "kdump": ("kdbg.formats.kdump_writer", {"compression": "zlib"}, "makedumpfile's, pages through zlib"),
     "kdump-zstd": ("kdbg.formats.kdump_writer", {"compression": "zstd"}, "makedumpfile's, pages through zstd"),
+    "raw": ("kdbg.formats.bare_writer", {"form": "raw"}, "a flat file of the memory alone"),
+    "lime": ("kdbg.formats.bare_writer", {"form": "lime"}, "the memory alone, as LiME writes it"),
+    "avml": ("kdbg.formats.bare_writer", {"form": "avml"}, "the memory alone, as AVML writes it (through snappy)"),
     "vmcore": ("kdbg.formats.illumos_writer", {}, "illumos' vmcore, as savecore writes it (of an illumos dump)"),
     "xen-elf": ("kdbg.formats.xen_elf_writer", {}, "a Xen domain core, as xl dump-core writes it"),
 }

@@ -16,6 +16,7 @@ Documentation/arch/x86/x86_64/mm.rst, arch/arm64/include/asm/image.h (the magic 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -47,8 +48,10 @@ TOP = 511
 ENOUGH = 3
 """Entries of the upper half besides the last with which a table of Linux has more than the image (direct map ...)."""
 LOW = 1 << 20
-MOST_CANDIDATES = 4096
-"""Different tables that are tried for a kernel."""
+MOST_CANDIDATES, MOST_SECONDS = 256, 10.0
+"""Different tables that are tried for a kernel, and for how long all in all: real memory has a handful."""
+LARGEST_IMAGE = 1 << 28
+"""Bytes that the image of a kernel of 64 bits takes at most, modules not counted."""
 BASES = (0, 0x40000000, 0x80000000)
 """Where memory of arm64 machines begins, mostly: QEMU's virt has it at 1 GB."""
 IMAGE_MAGIC, IMAGE_MAGIC_AT = b"ARMd", 0x38
@@ -98,7 +101,10 @@ def kernel_seen(space: AddressSpace, bits: int, text: int | None = None) -> str:
     try:
         if space.image.architecture != "arm64" and debug_info(_Memory(space, bits), DEBUG_INFO_AT[bits, False]):
             return "Solaris"
-        return "Linux" if find_banner(ImageMapping(space, *region(space, bits, text))) is not None else ""
+        mapping = ImageMapping(space, *region(space, bits, text))
+        if bits == 64 and sum(segment.size for segment in mapping.segments) > LARGEST_IMAGE:
+            return ""
+        return "Linux" if find_banner(mapping) is not None else ""
     except Error:
         return ""
 
@@ -130,6 +136,8 @@ class _Search:
         self.image = image
         self.tell = tell
         self.tried: set[tuple[str, int]] = set()
+        self.spent = 0.0
+        """Seconds for which tables were tried."""
         self.poor: Root | None = None
         """One through which a kernel is seen, and not much besides its image."""
 
@@ -180,7 +188,7 @@ class _Search:
             return None
         for mode in (X86_64, X86_64_LA57):
             space = AddressSpace(self.image, mode, address)
-            kernel = kernel_seen(space, 64)
+            kernel = self._seen(space, 64)
             if kernel:
                 how = "in the first megabyte, where processors are started" if address < LOW else "by its entries"
                 found = Root(space, 64, "x86-64", how, kernel)
@@ -190,12 +198,11 @@ class _Search:
         return None
 
     def _two_levels(self, at: int, words: NDArray[np.uint64]) -> Root | None:
-        """Tables of two levels: from c0000000 on they map memory from 0 on, 4 MB each."""
-        pair = words[:, 768 // 2]  # entries 768 and 769
-        wanted = (pair & 0xFFC00081 == 0x81) & (pair >> 32 & 0xFFC00081 == 0x400081)
-        for row in _rows(wanted):
+        """Tables of two levels: from c0000000 on they map memory from 0 on, 4 MB each but where rights change."""
+        one, other = words[:, 769 // 2] >> 32, words[:, 770 // 2]
+        for row in _rows((one & 0xFFC00081 == 0x400081) & (other & 0xFFC00081 == 0x800081)):
             space = AddressSpace(self.image, X86_32_PSE, at + row * PAGE)
-            kernel = kernel_seen(space, 32) if self._new("two", at + row * PAGE) else ""
+            kernel = self._seen(space, 32) if self._new("two", int(words[row, 768 // 2])) else ""
             if kernel:
                 return Root(space, 32, "x86", "by its entries", kernel)
         return None
@@ -215,10 +222,18 @@ class _Search:
             if below is None or not self._new("pae", leads_to):
                 continue
             space = AddressSpace(self.image, PAE, at + row * 32)
-            kernel = kernel_seen(space, 32)
+            kernel = self._seen(space, 32)
             if kernel:
                 return Root(space, 32, "x86", "by its entries", kernel)
         return None
+
+    def _seen(self, space: AddressSpace, bits: int) -> str:
+        """As `kernel_seen`, as long as there is time for it."""
+        began = time.monotonic()
+        try:
+            return kernel_seen(space, bits) if self.spent < MOST_SECONDS else ""
+        finally:
+            self.spent += time.monotonic() - began
 
     def _new(self, kind: str, key: int) -> bool:
         """Whether that was not tried yet; never where too much was."""

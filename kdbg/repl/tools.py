@@ -29,7 +29,8 @@ types. It is written only when it is whole, and never over another file.
 Writes the same dump in another format. It is written only when it is whole,
 and never over another file.
     -o OUT           the file to write
-    --format FORMAT  elf, kdump, kdump-zstd, vmcore or xen-elf""",
+    --format FORMAT  elf, kdump, kdump-zstd, vmcore or xen-elf; raw, lime or
+                     avml (the memory alone, without registers)""",
     "triage": """\
 Says what happened: a verdict, the thread that matters, what is found to be
 wrong, and a signature that is the same for the same cause elsewhere.

@@ -274,4 +274,4 @@ def test_convert_by_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert tools.run("convert", [str(tmp_path / "dump"), "-o", str(out), "--format", "elf"]) == 0
     assert f"{len(PAGES)} pages, {out.stat().st_size} bytes" in capsys.readouterr().out
     holds(open_image(str(out)), PAGES)
-    assert sorted(WRITERS) == ["elf", "kdump", "kdump-zstd", "vmcore", "xen-elf"]
+    assert sorted(WRITERS) == ["avml", "elf", "kdump", "kdump-zstd", "lime", "raw", "vmcore", "xen-elf"]
