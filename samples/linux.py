@@ -36,6 +36,8 @@ class LinuxGuest:
     module: bool = True
     with_vmcoreinfo: bool = False
     """Whether VMCOREINFO lies in memory, in a page outside the image."""
+    more_variables: tuple[str, ...] = ()
+    """Names of variables besides the planned ones (three at most), each in a page of its own."""
 
     entries: list[Entry] = field(init=False, default_factory=list)
     tables: Tables = field(init=False)
@@ -75,7 +77,7 @@ class LinuxGuest:
         self.entries.append((last + 64, "T", "_etext"))
         self.places["linux_banner"] = text + 0x400000
         self.entries.append((self.places["linux_banner"], "R", "linux_banner"))
-        variables = ("init_uts_ns", "__per_cpu_offset", "modules", "panic_cpu", "vmcoreinfo_data")
+        variables = ("init_uts_ns", "__per_cpu_offset", "modules", "panic_cpu", "vmcoreinfo_data", *self.more_variables)
         for number, name in enumerate(variables):
             self.places[name] = data + 0x1000 * number
             self.entries.append((self.places[name], "D", name))
@@ -84,8 +86,8 @@ class LinuxGuest:
 
     # writing
 
-    def write(self, path: Path) -> Path:
-        """Write the guest as a core of Xen's."""
+    def memory(self) -> tuple[Space, Sequence[dict[str, int]]]:
+        """Its memory, and the registers of its CPUs."""
         self.plan()
         frames = Frames(self.paravirtual, first_mfn=0x10000)
         pages = PageTables(frames, LONG if self.bits == 64 else LEGACY)
@@ -97,7 +99,12 @@ class LinuxGuest:
         self._constants(space)
         space.flags = TEXT_FLAGS | self._no_execute | int(Bit.WRITE)
         self._variables(space)
-        registers = self._registers(frames.number(pages.root), frames.number(user))
+        return space, self._registers(frames.number(pages.root), frames.number(user))
+
+    def write(self, path: Path) -> Path:
+        """Write the guest as a core of Xen's."""
+        space, registers = self.memory()
+        frames = space.frames
         core = Core(
             [context(one, 64 if self.bits == 64 or not self.paravirtual else 32) for one in registers],
             [(pfn, frames.number(pfn)) for pfn in frames],

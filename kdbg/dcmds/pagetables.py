@@ -59,11 +59,17 @@ class Frames:
     mfn: int
 
 
+def _image(call: Call) -> Any:
+    """The image whose pfns are meant: in the dump of a Xen host, that of domain 0."""
+    target: Any = call.target
+    return (target if target.kernel is None else target.kernel.target).image
+
+
 def _mfn_of(call: Call, pfn: int) -> int | None:
     books = _hats(call)
     if books is not None and books.has_frames:
         return books.mfn_of(pfn)
-    image: Any = call.target.image  # type: ignore[attr-defined]
+    image = _image(call)
     return image.pfn_to_mfn(pfn) if image.paravirtual else pfn
 
 
@@ -71,7 +77,7 @@ def _pfn_of(call: Call, mfn: int) -> int | None:
     books = _hats(call)
     if books is not None and books.has_frames:
         return books.pfn_of(mfn)
-    image: Any = call.target.image  # type: ignore[attr-defined]
+    image = _image(call)
     return image.mfn_to_pfn(mfn) if image.paravirtual else mfn
 
 
@@ -228,7 +234,8 @@ class Place:
     """Where an address leads."""
 
     address: int
-    pfn: int
+    pfn: int | None
+    """None where it is a page of the hypervisor's, or of a domain whose pfns are not known."""
     mfn: int | None
     physical: int
 
@@ -239,6 +246,8 @@ def _place_text(record: Any, view: View) -> str:
         table = f"table=0x{record.frame:x}" if record.htable is None else f"htable=0x{record.htable:x}"
         return f"\tlevel={record.level} {table} pte=0x{digits(record.entry, radix)}"
     if isinstance(record, Place):
+        if record.pfn is None:
+            return f"Virtual address 0x{record.address:x} maps mfn 0x{digits(record.mfn or 0, radix)}"
         machine = "" if record.mfn is None else f" (mfn 0x{digits(record.mfn, radix)})"
         return f"Virtual address 0x{record.address:x} maps pfn 0x{digits(record.pfn, radix)}{machine}"
     return str(record.text)
@@ -251,7 +260,7 @@ def _place_text(record: Any, view: View) -> str:
     synopsis="[-a as]",
     options=[number("a", "as", "in the address space of this struct as")],
     text=_place_text,
-    pipe=lambda record: record.pfn if isinstance(record, Place) else None,
+    pipe=lambda record: None if not isinstance(record, Place) else record.pfn if record.pfn is not None else record.mfn,
     example="fffffffffbc4b7f0::vatopfn",
     module="unix",
     help=(
@@ -300,7 +309,7 @@ def _by_tables(call: Call) -> Iterator[Level | Place | Text]:
         yield Text(f"Address {call.address:x} is unmapped.")
         raise Silent
     found = space.translate(call.address)
-    if found.pfn is None or found.physical is None:
+    if found.physical is None:
         raise CommandError(f"Invalid mfn {walk.page_address >> PAGE_SHIFT:x}")
     yield Place(call.address, found.pfn, found.mfn, found.physical)
 
@@ -327,7 +336,7 @@ def vtop(call: Call) -> Iterator[Place | Text]:
     """The guest-physical address."""
     try:
         found = space_of(call).translate(call.address)
-        if found.physical is not None and found.pfn is not None:
+        if found.physical is not None:
             yield Place(call.address, found.pfn, found.mfn, found.physical)
             return
     except ReadError:

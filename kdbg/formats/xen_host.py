@@ -115,8 +115,8 @@ class Dom0(Image):
     A paravirtual domain 0 of 64 bits; from pfn to frame leads the list that its kernel keeps for the tools.
     """
 
-    paravirtual = True
     format = "domain 0 of a Xen host"
+    machine_addresses = True
 
     def __init__(self, machine: Image, frame_list_list: int | None) -> None:
         super().__init__(machine.source)

@@ -196,9 +196,10 @@ class AddressSpace:
         page_address, entry, level = self._leaf(address)
         frame, image = page_address >> 12, self.image
         pfn, missing = image.locate(frame)
+        at = frame if image.machine_addresses else pfn
         return _translation()(
             address,
-            None if pfn is None else pfn << 12 | address & 0xFFF,
+            None if at is None else at << 12 | address & 0xFFF,
             pfn,
             frame if image.paravirtual else None,
             self._sizes[level],

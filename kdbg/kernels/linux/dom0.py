@@ -30,8 +30,6 @@ USED = 0x60
 MOST_PAGES = 1 << 21
 """Pages that are looked at for a top table."""
 MOST_ROOTS = 64
-CRASHING = "kexec_crash"
-"""Function of the hypervisor in which the CPU is that started the crash kernel."""
 
 
 class Dom0(Linux):
@@ -105,11 +103,7 @@ class Dom0(Linux):
 
     def registers(self) -> Mapping[str, int]:
         """The registers of the CPU that started the crash kernel, else of the first one."""
-        found = list(self.target.image.contexts)
-        for registers in found:
-            if any(frame.symbol == CRASHING for frame in self.hypervisor.frames(registers)):
-                return registers
-        return found[0] if found else {}
+        return self.hypervisor.representative()
 
     def cpu_stack(self, registers: Mapping[str, int]) -> list[Frame]:
         """The frames of a CPU: in the hypervisor, then, where it was entered from domain 0, in its kernel."""

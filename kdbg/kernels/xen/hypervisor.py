@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from kdbg.errors import Error, ReadError
 from kdbg.formats.image import PAGE
 from kdbg.formats.xen_host import HYPERVISOR_CS, XenHost
-from kdbg.kernels.stackscan import Machine, scan
+from kdbg.kernels.stackscan import CALL, Machine, scan
 from kdbg.kernels.xen.symbols import MODULE, of_file, of_memory
 from kdbg.records import Frame
 from kdbg.symbols.table import STT_FUNC, Symbol, Symbols, SymbolTable
@@ -49,7 +49,10 @@ DOMID_IDLE = 0x7FFF
 VCPU_WORDS = 8
 """Words at the start of struct vcpu among which the pointer to its domain is: id and CPU first."""
 MOST_PARTS = 8
+MOST_CONSOLE = 64 << 20
 
+CRASHING = "kexec_crash"
+"""Function in which the CPU is that starts the crash kernel."""
 INTERRUPTED = "interrupted here"
 IN_GUEST = "the hypervisor was entered from {} here"
 IDLE = "the CPU was idle"
@@ -165,8 +168,26 @@ class Hypervisor:
         told = self.host.details.get("xen_version")
         if told:
             return str(told)
-        found = _VERSION.search(self.image)
+        found = _VERSION.search(self.console())
         return found[1].decode("latin-1") if found else ""
+
+    def console(self) -> bytes:
+        """Its messages as they lie in its buffer (xen/drivers/char/console.c: conring); empty where it is not found."""
+        place, size = self.symbols.find("conring"), self.symbols.find("conring_size")
+        if place is None or size is None:
+            return b""
+        try:
+            count = int.from_bytes(self.space.read(size.address, 4), "little")
+            start = self._word(place.address)
+        except ReadError:
+            return b""
+        pieces = []
+        for at in range(start, start + min(count, MOST_CONSOLE), PAGE):
+            try:
+                pieces.append(self.space.read(at, min(PAGE, start + count - at)))
+            except ReadError:
+                break
+        return b"".join(pieces)
 
     def describe(self) -> str:
         """One line: its version, where it is, its names."""
@@ -233,20 +254,31 @@ class Hypervisor:
 
     @functools.cached_property
     def domains(self) -> Mapping[int, int]:
-        """Address of struct domain -> id, in the order of the hypervisor's list; empty where VMCOREINFO is absent."""
+        """Address of struct domain -> id, in the order of the hypervisor's list.
+
+        Where no VMCOREINFO tells how it goes on, its first domain alone, which is domain 0.
+        """
         found: dict[int, int] = {}
         following = self._number("OFFSET(domain.next_in_list)")
         try:
-            at = self._word(int(self.host.vmcoreinfo["SYMBOL(domain_list)"], 16))
-            while at and following and at not in found and len(found) < MOST_DOMAINS:
+            at = self._word(self._list)
+            while at and at not in found and len(found) < MOST_DOMAINS:
                 ident = self._id(at)
                 if ident is None:
                     break
                 found[at] = ident
-                at = self._word(at + following)
-        except (KeyError, ValueError, ReadError):
+                at = self._word(at + following) if following else 0
+        except ReadError:
             pass
         return found
+
+    @property
+    def _list(self) -> int:
+        """Address of the pointer to the first domain; 0 where nothing tells."""
+        try:
+            return int(self.host.vmcoreinfo["SYMBOL(domain_list)"], 16)
+        except (KeyError, ValueError):
+            return self._address("domain_list") or 0
 
     def _word(self, address: int) -> int:
         return int.from_bytes(self.space.read(address, 8), "little")
@@ -258,18 +290,28 @@ class Hypervisor:
 
         It has no frame pointers: the stack is scanned for what lies behind calls, from one interrupt to the next.
         """
-        machine = Machine(64, self.space.read, self.is_code, self._is_guest, self._function, self._address)
+        machine = Machine(
+            64, self.space.read, self.is_code, self._is_guest, self._function, self._address, resolve=self._resolve
+        )
         pc, sp = registers.get("rip", 0), registers.get("rsp", 0)
         running = self.running(registers)
         found = [self._frame(pc, sp, None)]
         for _ in range(MOST_PARTS):
             data, interrupt = self._part(sp, running.place if running is not None else 0)
-            found += scan(machine, pc, sp, data)
+            found += self._judged(scan(machine, pc, sp, data))
             if interrupt is None:
                 return found
             pc, sp, at = interrupt
             found.append(self._frame(pc, at, INTERRUPTED))
         return found
+
+    def representative(self) -> Mapping[str, int]:
+        """The registers of the CPU that started the crash kernel, else of the first one; empty where there is none."""
+        contexts = self.target.image.contexts
+        for registers in contexts:
+            if any(frame.symbol == CRASHING for frame in self.frames(registers)):
+                return registers
+        return contexts[0] if contexts else {}
 
     def stack(self, registers: Mapping[str, int]) -> list[Frame]:
         """As `frames`, and where the hypervisor was entered from."""
@@ -303,6 +345,13 @@ class Hypervisor:
                 if self.is_code(pc) and (stack > place or stack >> 15 != place >> 15) and not stack & 7:
                     return data[: 8 * index], (pc, stack, place)
         return data, None
+
+    def _resolve(self, address: int) -> int | None:
+        """Where a call ends; without names nothing tells whose code it is that a return address lies in."""
+        return address if self.table is not None else None
+
+    def _judged(self, frames: list[Frame]) -> list[Frame]:
+        return frames if self.table is not None else [replace(frame, note=CALL) for frame in frames]
 
     def _is_guest(self, address: int) -> bool:
         return not self.holds(address)

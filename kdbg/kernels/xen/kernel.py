@@ -57,6 +57,10 @@ class Xen(Kernel):
         for number, registers in enumerate(self.target.image.contexts):
             yield Cpu(number, registers)
 
+    def registers(self) -> Mapping[str, int]:
+        """The registers of the CPU that started the crash kernel, else of the first one."""
+        return self.hypervisor.representative()
+
     def cpu_stack(self, registers: Mapping[str, int]) -> list[Frame]:
         """The frames of a CPU in the hypervisor, and which guest it was entered from."""
         if self.hypervisor.holds(registers.get("rip", 0)):
