@@ -18,6 +18,7 @@ DCMDS: Mapping[str, tuple[str, ...]] = {
     "kdbg.dcmds.linux.messages": ("msgbuf",),
     "kdbg.dcmds.linux.memory": ("pmap",),
     "kdbg.dcmds.linux.whatis": ("whatis",),
+    "kdbg.dcmds.linux.kernel_memory": ("vmalloc", "percpu"),
     "kdbg.dcmds.linux.kgrep": ("kgrep",),
     "kdbg.dcmds.linux.pages": ("memstat", "page"),
     "kdbg.dcmds.linux.slabs": ("kmem_cache", "kmastat", "kmem_slabs", "kmem_verify"),
@@ -30,6 +31,7 @@ DCMDS: Mapping[str, tuple[str, ...]] = {
 """Module -> names of the dcmds in it."""
 
 WALKERS: Mapping[str, tuple[str, ...]] = {
+    "kdbg.dcmds.linux.kernel_memory": ("vmap_area", "percpu"),
     "kdbg.dcmds.linux.slab_walkers": (
         "kmem_cache",
         "kmem",
