@@ -20,7 +20,7 @@ from kdbg.formats.image import PAGE, PageMap
 from kdbg.formats.linux_image import ARCHITECTURES, LinuxImage
 from kdbg.formats.linux_notes import read_notes
 from kdbg.formats.ranges import Ranges
-from kdbg.formats.segments import EXCLUDED, Piece, SegmentMap
+from kdbg.formats.segments import EXCLUDED, EXCLUDED_OR_LOST, Piece, SegmentMap
 from kdbg.formats.source import Source
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 PT_LOAD, PT_NOTE = 1, 4
 EF_INCOMPLETE = 1
 """Of e_flags: makedumpfile ran out of space (DUMP_ELF_INCOMPLETE in its sources and in crash's netdump.h)."""
-LEFT_OUT = "excluded from the dump on purpose, or lost: the dump is incomplete"
 
 
 class ElfCore(LinuxImage):
@@ -87,7 +86,7 @@ class ElfCore(LinuxImage):
     def why_missing(self, frame: int) -> str:
         """Why `page` has nothing for ``frame``."""
         why = self.segments.why_missing(frame)
-        return LEFT_OUT if why == EXCLUDED and self._incomplete else why
+        return EXCLUDED_OR_LOST if why == EXCLUDED and self._incomplete else why
 
     @property
     def excluded(self) -> Ranges:

@@ -26,7 +26,7 @@ from kdbg.formats.kdump_header import DESCRIPTOR, FLAGS, SIGNATURE, TIME_AT, UTS
 from kdbg.formats.linux_image import LinuxImage
 from kdbg.formats.linux_notes import LinuxNotes, parse_vmcoreinfo, read_notes
 from kdbg.formats.ranges import Ranges, minus, of_bits, of_frames
-from kdbg.formats.segments import EXCLUDED
+from kdbg.formats.segments import EXCLUDED, EXCLUDED_OR_LOST
 from kdbg.formats.source import Source
 from kdbg.records import Info
 
@@ -190,7 +190,9 @@ class Kdump(LinuxImage):
             in_another = any(_bit(part.bitmap(2), block) for part in self.parts)
             if in_another:
                 return OTHER_FILE
-            return EXCLUDED if exists else NOT_IN_DUMP
+            if not exists:
+                return NOT_IN_DUMP
+            return EXCLUDED_OR_LOST if any(part.incomplete for part in self.parts) else EXCLUDED
         try:
             self._plain(*place)
         except MissingCodec as error:

@@ -23,6 +23,8 @@ HEADER_SIZE = 464
 SUB_HEADER_SIZE = 104
 MOST_BITMAP_BLOCKS = (1 << 31) - 1
 """Of one bitmap: both are counted in 32 bits."""
+MOST_LOST = 1 << 22
+"""Pages that have a descriptor although they are lost; of more only the first bitmap tells, as of excluded ones."""
 MACHINE_NAMES = {EM_386: "i686", EM_AARCH64: "aarch64"}
 _BITS = {name: bit for bit, name in FLAGS.items()}
 Compress = Callable[[bytes], bytes]
@@ -38,8 +40,9 @@ def write(image: Image, path: str, frames: Frames | None = None, compression: st
     if image.paravirtual:
         raise FormatError(path, "a paravirtual domain's machine frames have no place in this format: write xen-elf")
     content, flag = content_of(image, frames, readable=False), _BITS[compression]
-    told = ranges.union(ranges.of_frames(content.held), content.lost)
-    exist = ranges.union(told, content.excluded)
+    listed = content.lost if ranges.count(content.lost) <= MOST_LOST else []
+    told = ranges.union(ranges.of_frames(content.held), listed)
+    exist = ranges.union(told, content.lost, content.excluded)
     most = exist[-1][1] if exist else 0
     notes, text, erased = notes_of(image), vmcoreinfo_text(image.vmcoreinfo), erase_info_of(image)
     sub_blocks = -(-(SUB_HEADER_SIZE + len(notes + text + erased)) // PAGE)
@@ -56,7 +59,7 @@ def write(image: Image, path: str, frames: Frames | None = None, compression: st
                 file.write(bits)
         file.seek(file.truncate(bitmap_at + 2 * bitmap_blocks * PAGE))  # blocks without any bit are holes
         written = _pages(file, image, content, told, compressor(compression), flag)
-        whole = written == ranges.count(told) and not image.damage
+        whole = written == ranges.count(told) and not (content.lost or image.damage)
         file.seek(0)
         file.write(_header(image, flag if whole else flag | INCOMPLETE, sub_blocks, 2 * bitmap_blocks, most))
     return written
@@ -70,12 +73,17 @@ def _header(image: Image, status: int, sub_blocks: int, bitmap_blocks: int, most
     struct.pack_into("<i", data, 8, HEADER_VERSION)
     for at, name in enumerate(fields):
         struct.pack_into("65s", data, 12 + 65 * at, name.encode("latin-1")[:64])
-    struct.pack_into("<qq", data, TIME_AT[64], int(info.time or 0), 0)
+    struct.pack_into("<qq", data, TIME_AT[64], _seconds(info), 0)
     struct.pack_into(
         "<IiiIIIIIIi", data, TIME_AT[64] + 16, status, PAGE, sub_blocks, bitmap_blocks, min(most, 0xFFFFFFFF), 0, 0, 0,
         0, len(image.contexts),
     )  # fmt: skip
     return bytes(data)
+
+
+def _seconds(info: Info) -> int:
+    time = info.time or 0
+    return int(time) if 0 <= time < 1 << 62 else 0
 
 
 def _names(image: Image, info: Info) -> list[str]:
@@ -104,14 +112,14 @@ def _sub_header(image: Image, most: int, notes: int, text: int, erased: int) -> 
 def _pages(file: BinaryIO, image: Image, content: Content, told: ranges.Ranges, compress: Compress, flag: int) -> int:
     """Descriptors and pages; pages of zeros share one. How many pages were written.
 
-    Of those that cannot be read the descriptors stay 0, as makedumpfile leaves those that it does not get to.
+    Of those that are lost or cannot be read the descriptors stay 0, as makedumpfile leaves those that it does not get
+    to.
     """
     descriptors_at = file.tell()
-    at = descriptors_at + DESCRIPTOR.size * ranges.count(told)
-    file.seek(at)
+    at = file.seek(descriptors_at + DESCRIPTOR.size * ranges.count(told))
     places, sizes, flags = array("q"), array("I"), array("I")
-    zeros, zero_place, written = bytes(PAGE), None, 0
-    for frame in (frame for first, end in told for frame in range(first, end)):
+    zeros, zero_place = bytes(PAGE), None
+    for frame in content.held.tolist():
         page = image.page(frame)
         if page is None:
             place, size, kind = 0, 0, 0
@@ -127,11 +135,14 @@ def _pages(file: BinaryIO, image: Image, content: Content, told: ranges.Ranges, 
             at += size
             if plain == zeros:
                 zero_place = place, size, kind
-        written += page is not None
         places.append(place)
         sizes.append(size)
         flags.append(kind)
-    file.seek(descriptors_at)
-    for place, size, kind in zip(places, sizes, flags, strict=True):
+    file.truncate()
+    following = -1
+    for number, place, size, kind in zip(ranges.ranks(told, content.held).tolist(), places, sizes, flags, strict=True):
+        if number != following:
+            file.seek(descriptors_at + DESCRIPTOR.size * number)
         file.write(DESCRIPTOR.pack(place, size, kind, 0))
-    return written
+        following = number + 1
+    return len(places) - places.count(0)

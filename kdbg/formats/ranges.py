@@ -73,6 +73,19 @@ def count(ranges: Ranges) -> int:
     return sum(end - first for first, end in ranges)
 
 
+def ranks(ranges: Ranges, frames: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """How many frames of the ranges lie before each of some frames that lie in them: uint64[n] -> uint64[n]."""
+    import numpy as np
+
+    if not ranges:
+        return np.zeros(0, np.uint64)
+    table = np.array(ranges, np.uint64)
+    firsts, sizes = table[:, 0], table[:, 1] - table[:, 0]
+    at = np.searchsorted(firsts, frames, "right") - 1
+    before: NDArray[np.uint64] = np.cumsum(sizes) - sizes
+    return before[at] + frames - firsts[at]
+
+
 def bitmaps(ranges: Ranges, size: int) -> Iterator[tuple[int, bytes]]:
     """(number of the block, its bytes) of each block of ``size`` bytes of their bitmap that has a bit set."""
     import numpy as np

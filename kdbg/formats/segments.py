@@ -14,9 +14,11 @@ from kdbg.formats.image import NOT_IN_DUMP, PAGE, PageMap
 from kdbg.formats.ranges import Ranges, minus, union
 from kdbg.formats.source import Source
 
-MOST_LEFT_OUT = 1 << 32
-"""Frames (16 TiB) of one piece that may be left out; a size beyond is taken for damage."""
+MOST_LEFT_OUT = 1 << 30
+"""Frames (4 TiB) of one piece that may be left out; a size beyond is taken for damage."""
 EXCLUDED = "excluded from the dump on purpose"
+EXCLUDED_OR_LOST = "excluded from the dump on purpose, or lost: the dump is incomplete"
+"""Of dumps whose writer did not get to the end: what it would have written cannot be told from what it left out."""
 CUT_OFF = "cut off: the file ends before that page"
 
 

@@ -204,3 +204,24 @@ def test_ranges_are_sets(one: set[int], other: set[int], size: int) -> None:
         assert any(bits)
         whole[block * size : (block + 1) * size] = bits
     assert ranges.of_bits(np.frombuffer(bytes(whole), np.uint8)) == left
+
+
+@given(SETS, SETS)
+def test_ranks_count_what_lies_before(told: set[int], some: set[int]) -> None:
+    import numpy as np
+
+    frames, every = sorted(told & some), sorted(told)
+    found = ranges.ranks(ranges.of_frames(np.array(every, np.uint64)), np.array(frames, np.uint64))
+    assert found.tolist() == [every.index(frame) for frame in frames]
+
+
+def test_more_lost_pages_than_can_be_listed_are_told_all_the_same(tmp_path: Path) -> None:
+    """A file that ends long before a terabyte of memory does costs no descriptor for each lost page."""
+    whole = bytearray(ElfDump([Load(0x10 * PAGE, page(1) + page(2))]).data())
+    at = 64 + 56 + 32  # p_filesz and p_memsz of the first PT_LOAD
+    whole[at : at + 16] = (1 << 40).to_bytes(8, "little") * 2
+    image = again(opened(tmp_path / "source", bytes(whole)), tmp_path, "kdump")
+    holds(image, {0x10: page(1), 0x11: page(2)})
+    misses(image, 0x2000000, "or lost")
+    info = image.describe()
+    assert (info.complete, info.memory_size) == (False, 1 << 40)
