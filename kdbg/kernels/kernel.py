@@ -151,6 +151,10 @@ class Kernel:
         """The kernel's modules in the order of its list."""
         raise self._unknown("the modules")
 
+    def texts(self) -> Iterator[tuple[int, int]]:
+        """(start, end) of the program text of the kernel and of its modules; data may lie among it."""
+        return ((module.base, module.base + module.size) for module in self.modules() if module.size)
+
     def threads(self, start: int | None = None) -> Iterator[Thread]:
         """All threads in the order of the kernel's list, or the one at ``start``."""
         raise self._unknown("the threads")

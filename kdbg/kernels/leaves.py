@@ -28,10 +28,10 @@ def _kernel_base(target: Dump) -> int | None:
 
 
 def _texts(target: Dump) -> list[tuple[int, int]]:
-    """(start, end) of each module's text."""
+    """(start, end) of the kernel's text and of each module's."""
     if target.kernel is None:
         return []
     try:
-        return [(module.base, module.base + module.size) for module in target.modules() if module.size]
+        return list(target.kernel.texts())
     except Error:
         return []

@@ -96,7 +96,7 @@ def identify(target: Any, account: Account) -> Identity:
         release=machine.release,
         build=machine.build,
         host=machine.host or info.host,
-        time=info.time,
+        time=info.time if info.time is not None else machine.time,
         uptime=machine.uptime,
         cpus=info.cpus,
         memory_size=info.memory_size,

@@ -44,6 +44,7 @@ class Machine:
     build: str | None = None
     host: str | None = None
     uptime: float | None = None
+    time: float | None = None
 
 
 class Account:

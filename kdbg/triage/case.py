@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kdbg.errors import Error
 from kdbg.triage.catalogue import CATALOGUE
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from kdbg.records import Frame, LogEntry, Thread
     from kdbg.triage.account import Account, Failure
     from kdbg.triage.report import CpuState, Lock
+
+T = TypeVar("T")
 
 MOST_THREADS = 200_000
 MOST_FRAMES = 256
@@ -41,6 +43,7 @@ class Case:
         self.truncated = False
         """Whether the list of threads breaks off: what is not in it may exist all the same."""
         self._deadline: float | None = None
+        self._made: dict[str, Any] = {}
         self._stacks: dict[int, tuple[StackFrame, ...]] = {}
 
     @property
@@ -106,6 +109,12 @@ class Case:
         except Error as error:
             self.target.note(str(error))
         return found
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What ``make`` gives, made once for all analysers that ask for it by that name."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]  # type: ignore[no-any-return]
 
     # stacks
 

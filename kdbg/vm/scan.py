@@ -5,7 +5,7 @@ it marks with bit 52 where they are the kernel's and with the global bit where t
 
 * ``kernel-user``: a leaf at a kernel address that user mode may use, and that Xen did not make so itself;
 * ``user-not-global``: a leaf at a user address without the global bit;
-* ``writable-text``: a leaf of the kernel's program text that may be written.
+* ``writable-text``: a leaf of the kernel's program text that may be written and executed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kdbg.errors import CommandError
-from kdbg.vm.modes import GLOBAL, USER, WRITE, flag_names
+from kdbg.vm.modes import GLOBAL, NO_EXECUTE, USER, WRITE, flag_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -172,7 +172,7 @@ class Scan:
         for start, end in self.texts:
             start, end = min(start, last), min(end, last)  # a damaged module may claim to end beyond all memory
             found |= (batch.addresses < np.uint64(end)) & (batch.addresses + (sizes - np.uint64(1)) >= np.uint64(start))
-        found &= entries & np.uint64(WRITE) != np.uint64(0)
+        found &= entries & np.uint64(WRITE | NO_EXECUTE) == np.uint64(WRITE)
         return found
 
 

@@ -81,20 +81,3 @@ class Locks:
                 self.kernel.target.note(f"{kind} {address:x}: {error.reason}")
                 owner, readers = None, 0
             yield HeldLock(address, kind, owner, readers, tuple(waiters))
-
-
-def circles(locks: Iterable[HeldLock]) -> list[list[HeldLock]]:
-    """Circles of threads that wait for each other: the locks of each, every one's owner waiting for the next one."""
-    waits_for = {waiter: lock for lock in locks for waiter in lock.waiters}
-    found: list[list[HeldLock]] = []
-    done: set[int] = set()
-    for start in waits_for:
-        way: list[int] = []
-        thread: int | None = start
-        while thread is not None and thread in waits_for and thread not in done:
-            done.add(thread)
-            way.append(thread)
-            thread = waits_for[thread].owner
-        if thread in way:
-            found.append([waits_for[one] for one in way[way.index(thread) :]])
-    return found

@@ -2,4 +2,10 @@
 
 from __future__ import annotations
 
-ANALYSERS: tuple[str, ...] = ()
+ANALYSERS: tuple[str, ...] = (
+    "kdbg.triage.linux.locks",
+    "kdbg.triage.linux.cpus",
+    "kdbg.triage.linux.memory",
+    "kdbg.triage.linux.structures",
+    "kdbg.triage.linux.channels",
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kdbg.errors import Error
+from kdbg.errors import Error, SymbolNotFound, TypeNotFound
 from kdbg.kernels.solaris.kmem import kmem
 from kdbg.kernels.solaris.lists import StoppedError
 from kdbg.kernels.solaris.threads import Threads
@@ -32,13 +32,16 @@ def lists(case: Case) -> Iterator[Finding]:
         before = len(case.target.notes)
         count, broken, at = 0, None, 0
         try:
-            for count, _ in enumerate(walk(case.kernel), 1):
+            for _ in walk(case.kernel):
                 case.check()
+                count += 1
                 if count >= MOST:
                     broken = f"it has more than {MOST} elements"
                     break
         except StoppedError as error:
             broken, at = str(error), error.address
+        except (TypeNotFound, SymbolNotFound):
+            continue  # of this kernel it cannot be told
         except Error as error:
             broken = str(error)
         notes = [note for note in case.target.notes[before:] if "list" in note or "ends at" in note]

@@ -1,0 +1,65 @@
+"""Who waits for whom, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kdbg.kernels.linux.waits import CONTENDED, Blocked
+from kdbg.triage.analysers import analyser
+from kdbg.triage.case import Case
+from kdbg.triage.locks import Waiting, cycle_findings, long_finding, orphan_findings, remember
+from kdbg.triage.report import Finding
+
+LONG = 60.0
+"""Seconds in uninterruptible sleep; the kernel itself warns after 120 (kernel/hung_task.c)."""
+UNINTERRUPTIBLE = "disk sleep"
+GONE = frozenset({"dead", "zombie"})
+
+
+def blocked(case: Case) -> list[Blocked]:
+    """The tasks that are blocked, with what each waits for."""
+    return case.once("blocked", lambda: [one for one in case.target.run("::blocked") if isinstance(one, Blocked)])
+
+
+def waiting(case: Case) -> list[Waiting]:
+    """The tasks that wait for a lock that somebody else holds."""
+    found = [
+        Waiting(one.address, one.object, one.kind, one.owner)
+        for one in blocked(case)
+        if one.kind in CONTENDED and one.object is not None
+    ]
+    remember(case, found)
+    return found
+
+
+@analyser("locks", "who waits for whom", finds=("lock.cycle", "lock.owner-gone"), needs=("linux", "types"))
+def locks(case: Case) -> Iterator[Finding]:
+    """Circles of tasks, and locks whose owners are no more."""
+    found = waiting(case)
+    yield from cycle_findings(case, found)
+    yield from orphan_findings(case, found, lambda owner: _gone(case, owner))
+
+
+def _gone(case: Case, owner: int) -> bool:
+    task: Any = case.by_address.get(owner)
+    if task is not None:
+        return task.state in GONE
+    return bool(case.threads) and not case.truncated
+
+
+@analyser("waits", "tasks that wait for long", finds=("thread.blocked-long",), needs=("linux", "types"))
+def waits(case: Case) -> Iterator[Finding]:
+    """Tasks in uninterruptible sleep for more than a minute."""
+    by_thread = {wait.thread: wait for wait in waiting(case)}
+    for one in blocked(case):
+        case.check()
+        if one.state != UNINTERRUPTIBLE or one.waited is None or one.waited < LONG:
+            continue
+        wait = by_thread.get(one.address)
+        what = " ".join(word for word in (one.kind, one.mode) if word) or "something"
+        if one.object is not None:
+            what += f" {case.where(one.object)}"
+        if one.function:
+            what += f", in {one.caller or one.function}"
+        yield long_finding(case, one.address, one.waited, what, wait)
