@@ -80,7 +80,7 @@ def _verdict(report: Report) -> Markup:
         tag(
             "p",
             "Signature ",
-            tag("code", report.signature.digest),
+            tag("code", line(report.signature.digest)),
             " ",
             line(report.signature.text),
             class_="signature",

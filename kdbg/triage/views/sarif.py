@@ -31,6 +31,8 @@ VERDICTS = {
     Kind.KILLED: "the hypervisor killed the domain",
 }
 LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
+MOST_OF_NAME = 4096
+"""Characters: no system opens a file with a longer one."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 Json = dict[str, Any]
@@ -59,14 +61,14 @@ def _run(report: Report) -> Json:
     notices = [_notice(one) for one in report.analyses if one.outcome in (Outcome.FAILED, Outcome.CUT_SHORT)]
     return {
         "tool": {"driver": {"name": "kdbg", "version": __version__, "semanticVersion": __version__, "rules": rules}},
-        "automationDetails": {"id": f"kdbg/triage/{report.signature.digest}"},
+        "automationDetails": {"id": f"kdbg/triage/{line(report.signature.digest)}"},
         "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": notices}],
         "artifacts": [{"location": {"uri": uri(report.identity.file)}, "roles": ["analysisTarget"]}],
         "results": results,
         "properties": {
             "verdict": report.verdict.kind.value,
             "sure": report.verdict.sure.value,
-            "signature": report.signature.digest,
+            "signature": line(report.signature.digest),
             "kernel": line(report.identity.kernel or ""),
         },
     }
@@ -74,6 +76,7 @@ def _run(report: Report) -> Json:
 
 def uri(file: str) -> str:
     """The file as a reference: relative as it was given, else ``file:``; URLs stay, with what is odd in them quoted."""
+    file = file[:MOST_OF_NAME]
     if _URL.match(file):
         return quote(file.encode("utf-8", "surrogatepass"), safe="/:?#[]@!$&'()*+,;=%~")
     path = quote(Path(os.path.normpath(file)).as_posix().encode("utf-8", "surrogatepass"))

@@ -16,12 +16,12 @@ STYLE = """
   --s0: #b9762f; --s1: #ae7c36; --s2: #b0623a; --s3: #a8843a; --s4: #a9674a; --s5: #a0742c; --s6: #b48a4c;
   --all: #3a4254; --flame-ink: #fff5e6; } }
 * { box-sizing: border-box; }
-html { background: var(--ground); color: var(--ink); -webkit-text-size-adjust: 100%;
+html { overflow-wrap: anywhere; background: var(--ground); color: var(--ink); -webkit-text-size-adjust: 100%;
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif; }
 body { margin: 0 auto; max-width: 1200px; padding: 20px 24px 48px; }
 code, pre, .mono, .flames text, .locks text { font-family: ui-monospace, "SF Mono", "Cascadia Mono", Menlo,
   "DejaVu Sans Mono", monospace; }
-code, td, dd, li, pre, p, summary, .sentence { unicode-bidi: isolate; overflow-wrap: anywhere; }
+code, td, dd, li, pre, p, summary, span { unicode-bidi: isolate; }
 code { font-size: .87em; }
 p { margin: .3em 0; }
 a { color: var(--note); text-decoration: none; }
@@ -110,5 +110,5 @@ footer { color: var(--quiet); font-size: .84rem; }
   nav { margin-left: 0; } .sentence { font-size: 1.1rem; } .flames .mid { display: none; }
   .memory .row { grid-template-columns: minmax(0, 1fr); gap: 0; } .memory .row code { text-align: left; }
   .memory .gap { margin-left: 0; } }
-@media print { html { background: #fff; } nav { display: none; } section { break-inside: avoid; } }
+@media print { html { overflow-wrap: anywhere; background: #fff; } nav { display: none; } section { break-inside: avoid; } }
 """

@@ -29,7 +29,7 @@ def _parts(report: Report) -> Iterator[list[str]]:
     yield _labelled("verdict", f"{line(report.verdict.sentence)} ({report.verdict.sure.value})")
     for known in report.known:
         yield _labelled("known", line(" ".join(filter(None, (known.name, known.link, known.word)))))
-    yield _labelled("signature", f"{report.signature.digest}  {line(report.signature.text)}")
+    yield _labelled("signature", line(f"{report.signature.digest}: {report.signature.text}"))
     yield _thread(report)
     yield _findings(report)
     yield _cpus(report)
