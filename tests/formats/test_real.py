@@ -81,6 +81,7 @@ def test_symbols_are_those_of_kallsyms(real: Callable[[str], Path], name: str) -
         ("lx61-arm64.elf", ("Linux 6.1.0-50-cloud-arm64", "machine: arm64, 2 CPU contexts")),
         ("lx61-i386.elf", ("Linux 6.1.0-50-686", "kallsyms by VMCOREINFO")),
         ("xen-linux-pv.core", ("written by Xen 4.17.7", "machine: paravirtual x86-64")),
+        ("xen-host.vmcore", ("Linux 6.1.0-56-amd64", "hypervisor: Xen 4.17.7 at ffff82d040000000, 6884 symbols")),
     ],
 )
 def test_status(real: Callable[[str], Path], name: str, words: tuple[str, ...]) -> None:
@@ -109,6 +110,21 @@ def test_stacks(real: Callable[[str], Path], name: str, command: str, functions:
     text = said(real(name), command)
     places = [text.index(f"{function}+") for function in functions]
     assert places == sorted(places)
+
+
+def test_a_xen_host_s_two_kernels(real: Callable[[str], Path]) -> None:
+    """Their symbols as /proc/kallsyms and Xen's own ELF file have them; the trace that domain 0 printed as it died."""
+    wanted = EXPECTED["xen-host.vmcore"]
+    with kdbg.open(real("xen-host.vmcore")) as target:
+        for name, address in wanted["symbols"]:
+            assert target.symbol(name).address == int(address, 16)
+        frames = target.cpu_stack(target.registers())
+        shown = [f"{frame.symbol}+{frame.offset:#x}" for frame in frames]
+        begin = shown.index(wanted["trace"][0])
+        assert shown[begin:-1] == wanted["trace"]
+        assert [f"{frames[-1].pc:x}", f"{frames[-1].sp:x}"] == wanted["user"]
+        modules = [frame.module for frame in frames]
+        assert modules.index("vmlinux") == len([module for module in modules if module == "xen"])
 
 
 @pytest.mark.parametrize("name", SLICES)

@@ -109,16 +109,18 @@ class Hypervisor:
 
     @functools.cached_property
     def image(self) -> bytes:
-        """The bytes of its image from `start` on, zeros where nothing is mapped or in the dump."""
-        data = bytearray()
+        """The bytes of its image from `start` on, zeros where nothing is mapped or in the dump: to search in."""
+        data, peek = bytearray(), self.target.image.peek
         for run in self.space.runs(self.start, self.start + MOST_IMAGE):
             at, end = run.address - self.start, min(run.address - self.start + run.size, MOST_IMAGE)
             data.extend(bytes(max(0, end - len(data))))
             for offset in range(at, end, PAGE):
                 try:
-                    data[offset : offset + PAGE] = self.space.page(self.start + offset)
+                    page = peek(self.space.page_address(self.start + offset) >> 12)
                 except ReadError:
                     continue
+                if page is not None:
+                    data[offset : offset + PAGE] = page
         return bytes(data)
 
     @functools.cached_property
@@ -131,7 +133,10 @@ class Hypervisor:
         found = of_memory(self.start, self.image)
         if found is None:
             self.target.note("no symbols of the hypervisor: its own table was not found; a file xen-syms has them")
-        return found
+            return None
+        table, first, end = found
+        self.space.read_partial(first, end - first)  # not by `Image.peek` this time: `kdbg slim` keeps it
+        return table
 
     def _of_file(self, path: str) -> SymbolTable | None:
         try:

@@ -59,14 +59,18 @@ def of_file(path: str) -> SymbolFile | None:
     return SymbolFile(SymbolTable(elf.content(section), strings, elf.bits, MODULE), build)
 
 
-def of_memory(start: int, image: bytes) -> SymbolTable | None:
-    """The table in the hypervisor's image, whose bytes are given from the address ``start`` on; None if it has none."""
+def of_memory(start: int, image: bytes) -> tuple[SymbolTable, int, int] | None:
+    """The table in the hypervisor's image, and the range that it takes there; None if it has none.
+
+    ``image``: the bytes from the address ``start`` on.
+    """
     for tokens_at, tokens in _token_tables(image):
         for markers_at, markers in _markers(image, tokens_at):
             for names_at, count, number_at in _names(image, markers_at, markers):
                 addresses = _addresses(start, image, number_at, count)
                 if addresses is not None:
-                    return _table(addresses, list(_spelt(image, names_at, count, tokens)))
+                    table = _table(addresses, list(_spelt(image, names_at, count, tokens)))
+                    return table, start + max(number_at - 8 * count, 0), start + tokens_at + MOST_TOKENS
     return None
 
 
