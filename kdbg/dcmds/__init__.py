@@ -103,6 +103,7 @@ LANGUAGE: Table = {
 DUMP: Table = {
     "kdbg.dcmds.pagetables": ("vatopfn", "vtop", "pfntomfn", "mfntopfn", "pte"),
     "kdbg.dcmds.pagescan": ("ptwalk", "ptescan"),
+    "kdbg.dcmds.triage": ("triage",),
 }
 """Dcmds for every crash dump: page tables, contents of the file."""
 

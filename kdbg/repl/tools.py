@@ -42,7 +42,7 @@ wrong, and a signature that is the same for the same cause elsewhere.
                      that is no known issue), error, warning; never (default)
     --budget SECONDS for each analyser, in place of its own
 Many dumps (directories, 'patterns*', URLs), each in a process of its own:
-    --into TABLE     results as a parquet file; what is in it and has not changed
+    --into TABLE     results as a parquet file; what it has and did not change
                      since is not done again (--again: it is)
     --jobs N         so many at a time (without it, as many as there are CPUs)
     --time-limit SECONDS, --memory-limit MIB

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kdbg.errors import Error
 from kdbg.triage.report import CpuState, Kind
 
 if TYPE_CHECKING:
@@ -74,6 +75,14 @@ class Account:
     def frames(self, thread: int) -> Sequence[Frame]:
         """The stack of a thread. Raises `kdbg.errors.Error`."""
         return ()
+
+    def stacks(self, threads: Sequence[Thread]) -> Iterator[tuple[int, Sequence[Frame]]]:
+        """(address, frames) of many threads; those whose stack cannot be read are left out, with a note."""
+        for thread in threads:
+            try:
+                yield thread.address, self.frames(thread.address)
+            except Error as error:
+                self.target.note(f"stack of {thread.address:x}: {error}")
 
     def cpu_frames(self, cpu: int) -> Sequence[Frame]:
         """The stack of a CPU from its registers."""

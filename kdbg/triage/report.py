@@ -307,3 +307,9 @@ class Report:
     def found(self, name: str) -> list[Finding]:
         """The findings of that name."""
         return [finding for finding in self.findings if finding.name == name]
+
+    def text(self) -> str:
+        """The report as a screenful of text."""
+        from kdbg.triage.views import view
+
+        return view("text")(self)

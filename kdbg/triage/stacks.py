@@ -15,9 +15,7 @@ ENDED = ("invalid", "aligned", "cannot", "broken", "no mapping", "unreadable", "
 @analyser("stacks", "stacks that cannot be followed", finds=("stack.corrupt",), needs=("kernel",), budget=10.0)
 def stacks(case: Case) -> Iterator[Finding]:
     """The threads whose stack ends badly."""
-    for thread in case.threads:
-        case.check()
-        frames = case.stack(thread.address)
+    for thread, frames in case.stacks():
         note = frames[-1].note if frames else None
         if note and any(word in note for word in ENDED):
             yield case.finding(

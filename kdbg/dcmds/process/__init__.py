@@ -9,6 +9,7 @@ DCMDS: Mapping[str, tuple[str, ...]] = {
     "kdbg.dcmds.process.registers": ("regs", "$r"),
     "kdbg.dcmds.process.stacks": ("stack", "$c", "$C", "stackregs", "findstack"),
     "kdbg.dcmds.process.threads": ("threads", "$l", "$L"),
+    "kdbg.dcmds.triage": ("triage",),
 }
 """Module -> names of the dcmds in it."""
 

@@ -114,6 +114,13 @@ class LinuxAccount(Account):
         """The stack of a task. Raises `Error`."""
         return self.target.stack(thread)  # type: ignore[no-any-return]
 
+    def stacks(self, threads: Sequence[Thread]) -> Iterator[tuple[int, Sequence[Frame]]]:
+        """The stacks of many tasks, all steps of which are done together."""
+        from kdbg.kernels.linux.unwind_many import task_stacks
+
+        for one in task_stacks(self.target.kernel, (thread for thread in threads if isinstance(thread, LinuxThread))):
+            yield one.thread.address, one.frames
+
     def cpu_frames(self, cpu: int) -> Sequence[Frame]:
         """The stack of a CPU from its registers."""
         found = list(self.target.cpus())
