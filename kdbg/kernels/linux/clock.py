@@ -33,6 +33,8 @@ class Clocks:
     """Seconds since the machine came up, sleep included."""
     time: float | None
     """Seconds since 1970."""
+    monotonic: float | None = None
+    """Seconds by CLOCK_MONOTONIC: those that the machine slept are not in it."""
 
 
 def clocks(kernel: Linux) -> Clocks:
@@ -53,7 +55,7 @@ def _clocks(kernel: Linux) -> Clocks:
     boot = _nanoseconds(keeper.offs_boot) / NANOSECONDS
     real = int(keeper.xtime_sec) + fraction
     ahead = _nanoseconds(keeper.offs_real) / NANOSECONDS
-    return Clocks(real - ahead + boot, real)
+    return Clocks(real - ahead + boot, real, real - ahead)
 
 
 def _nanoseconds(value: int | Value) -> int:
