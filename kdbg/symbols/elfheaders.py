@@ -30,6 +30,8 @@ class Section:
     size: int
     link: int
     entry_size: int
+    flags: int = 0
+    info: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,8 @@ class ElfHeaders:
         names = self._slice(raw[names_at][4], raw[names_at][5]) if names_at < len(raw) else memoryview(b"")
         text = bytes(names)
         return [
-            Section(string(text, name), kind, address, offset, size, link, entry_size)
-            for name, kind, _, address, offset, size, link, _, _, entry_size in raw
+            Section(string(text, name), kind, address, offset, size, link, entry_size, flags, info)
+            for name, kind, flags, address, offset, size, link, info, _, entry_size in raw
         ]
 
     def _read_segments(self) -> list[Segment]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kdbg.errors import ReadError
-from kdbg.kernels.process.expressions import Cursor, evaluate
+from kdbg.symbols.dwarf.expressions import Cursor, evaluate
 
 Read = Callable[[int, int], bytes]
 MOST_ENTRY = 1 << 16
