@@ -12,7 +12,7 @@ Sources: arch/x86/include/asm/orc_types.h, arch/x86/kernel/unwind_orc.c, kernel/
 from __future__ import annotations
 
 import struct
-from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,10 @@ END, CALL, REGISTERS, PARTIAL = range(1, 5)
 SIZE = 6
 MOST = 1 << 23
 _ENTRY = struct.Struct("<hhH")
-_SAMPLES = 1024
+_SAMPLES = 16
+PIECE = 256
+"""Entries that are read at once: a look-up takes a few pieces, and `kdbg slim` keeps what was read."""
+Read = Callable[[int, int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,43 +55,53 @@ CALLED_NULL = Rule(SP, 8, UNDEFINED, 0, CALL, False)
 
 
 class Table:
-    """The two tables of the image, or of a module."""
+    """The two tables of the image, or of a module; read where an instruction is looked up, a piece at a time.
 
-    def __init__(self, ips: bytes, entries: bytes, base: int) -> None:
-        self._offsets = array("i")
-        self._offsets.frombytes(ips[: len(ips) // 4 * 4])
-        self._entries = entries
-        self._base = base
-        self.count = min(len(self._offsets), len(entries) // SIZE)
+    ``read`` gives bytes of the kernel's memory; ``ips`` and ``entries`` are where the tables lie.
+    """
+
+    def __init__(self, read: Read, ips: int, entries: int, count: int) -> None:
+        self._read = read
+        self._ips, self._entries = ips, entries
+        self.count = count
+        self._offsets: dict[int, memoryview] = {}
         self._recent = self._is_recent()
 
     def _is_recent(self) -> bool:
         """Whether types have three bits: then calls are type 2, before they were 0."""
         calls = others = 0
-        for at in range(0, self.count, max(1, self.count // _SAMPLES)):
-            kind = _ENTRY.unpack_from(self._entries, at * SIZE)[2] >> 8 & 7
-            calls += kind == CALL
-            others += kind == 0
+        for at in range(0, self.count, max(PIECE, self.count // _SAMPLES)):
+            data = self._read(self._entries + at * SIZE, min(PIECE, self.count - at) * SIZE)
+            for _, _, word in _ENTRY.iter_unpack(data):
+                calls += word >> 8 & 7 == CALL
+                others += word >> 8 & 7 == 0
         return calls > others
 
     def address(self, at: int) -> int:
-        """Where the entry at a position begins to hold."""
-        return self._base + 4 * at + self._offsets[at]
+        """Where the entry at a position begins to hold. Raises `Error` where the table cannot be read."""
+        piece = self._offsets.get(at // PIECE)
+        if piece is None:
+            first = at // PIECE * PIECE
+            data = self._read(self._ips + 4 * first, 4 * min(PIECE, self.count - first))
+            piece = self._offsets[at // PIECE] = memoryview(data).cast("i")
+        return self._ips + 4 * at + piece[at % PIECE]
 
     def find(self, address: int) -> Rule | None:
-        """The rule for an instruction; None before the first entry or where the entry tells that nothing is known."""
-        low, high, offsets, base = 0, self.count, self._offsets, self._base
-        wanted = address - base
+        """The rule for an instruction; None before the first entry or where the entry tells that nothing is known.
+
+        Raises `Error` where the tables cannot be read.
+        """
+        low, high = 0, self.count
         while low < high:
             middle = (low + high) // 2
-            if 4 * middle + offsets[middle] <= wanted:
+            if self.address(middle) <= address:
                 low = middle + 1
             else:
                 high = middle
         return self._rule(low - 1) if low else None
 
     def _rule(self, at: int) -> Rule:
-        sp_offset, bp_offset, word = _ENTRY.unpack_from(self._entries, at * SIZE)
+        sp_offset, bp_offset, word = _ENTRY.unpack(self._read(self._entries + at * SIZE, SIZE))
         sp_register, bp_register = word & 15, word >> 4 & 15
         if self._recent:
             kind, interrupted = word >> 8 & 7, bool(word >> 11 & 1)
@@ -115,16 +128,18 @@ class Orc:
             names = ("__start_orc_unwind_ip", "__stop_orc_unwind_ip", "__start_orc_unwind")
             start, stop, entries = (kernel.image_symbol(name).address for name in names)
             count = (stop - start) // 4
-            if not 0 < count <= MOST:
-                return None
-            return Table(kernel.mapping.read(start, 4 * count), kernel.mapping.read(entries, SIZE * count), start)
+            return Table(kernel.mapping.read, start, entries, count) if 0 < count <= MOST else None
         except Error:
             return None
 
     def rule(self, address: int) -> Rule | None:
         """The rule for an instruction's address; None where there is none."""
         if address not in self._known:
-            self._known[address] = self._find(address)
+            try:
+                self._known[address] = self._find(address)
+            except Error as error:
+                self.kernel.target.note(f"unwind tables for {address:x}: {error}")
+                self._known[address] = None
         return self._known[address]
 
     def _find(self, address: int) -> Rule | None:
@@ -144,9 +159,8 @@ class Orc:
             try:
                 arch = self.kernel.at("struct module", address).arch
                 count, ips, entries = arch.num_orcs, int(arch.orc_unwind_ip), int(arch.orc_unwind)
-                read = self.kernel.memory.read
                 good = 0 < count <= MOST
-                self._modules[address] = Table(read(ips, 4 * count), read(entries, SIZE * count), ips) if good else None
+                self._modules[address] = Table(self.kernel.memory.read, ips, entries, count) if good else None
             except Error as error:
                 self.kernel.target.note(f"module at {address:x}: its unwind tables: {error}")
                 self._modules[address] = None
