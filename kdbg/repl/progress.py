@@ -59,6 +59,11 @@ class Progress:
         """Say how far what is watched has come."""
         self._label = text
 
+    def relabel(self, label: str) -> None:
+        """Say something else of what is watched."""
+        with self._lock:
+            self._label = label
+
     @contextmanager
     def suspended(self) -> Iterator[None]:
         """Draw nothing: the terminal is somebody else's."""

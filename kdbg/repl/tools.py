@@ -12,7 +12,7 @@ USAGE = {
     "info": "kdbg info [--format text|json] FILE ...",
     "slim": "kdbg slim FILE ... -o OUT [--cmd COMMAND] ... [--bare] [--format FORMAT]",
     "convert": "kdbg convert FILE ... -o OUT --format FORMAT",
-    "triage": "kdbg triage DUMP ... [--format FORMAT] [--known PATH] [--fail-on WHAT]",
+    "triage": "kdbg triage DUMP ... [--format FORMAT [-o OUT]] ... [--fail-on WHAT]",
     "causes": "kdbg causes TABLE ... [--format text|json] [--html OUT]",
 }
 HELP = {
@@ -35,12 +35,15 @@ and never over another file.
 Says what happened: a verdict, the thread that matters, what is found to be
 wrong, and a signature that is the same for the same cause elsewhere.
     --format FORMAT  text, json, junit, sarif, markdown or html
-    -o OUT           write it there, not to standard output
+    -o OUT           write it there, not to standard output; without a format of
+                     its own: in the one that its ending tells. Both may be given
+                     several times: --format html -o a.html --format junit -o b.xml
     --known PATH     known issues: a TOML file, or a directory of them; may be
                      given several times
     --fail-on WHAT   exit status 3 for what is at least that bad: new (an error
                      that is no known issue), error, warning; never (default)
     --budget SECONDS for each analyser, in place of its own
+    --progress       say on standard error what is being looked at
 Many dumps (directories, 'patterns*', URLs), each in a process of its own:
     --into TABLE     results as a parquet file; what it has and did not change
                      since is not done again (--again: it is)
@@ -57,11 +60,14 @@ how many, when, on which kernels, one to open.
 
 
 class Given:
-    """Words of a command line: files, and options that may stand anywhere."""
+    """Words of a command line: files, and options that may stand anywhere; ``flags`` are those without an argument."""
 
-    def __init__(self, words: Sequence[str], wanted: Sequence[str]) -> None:
+    def __init__(self, words: Sequence[str], wanted: Sequence[str], flags: Sequence[str] = ()) -> None:
         self.files: list[str] = []
         self.options: dict[str, list[str]] = {name: [] for name in wanted}
+        self.order: list[tuple[str, str]] = []
+        """The options with their arguments as they were given."""
+        self.flags: set[str] = set()
         rest = iter(words)
         for word in rest:
             name, equals, value = word.partition("=")
@@ -70,6 +76,9 @@ class Given:
                 if given is None:
                     raise UsageError(f"option {name} wants an argument")
                 self.options[name].append(given)
+                self.order.append((name, given))
+            elif word in flags:
+                self.flags.add(word)
             elif word.startswith("-") and word != "-":
                 raise UsageError(f"no such option: {word}")
             else:
@@ -94,13 +103,15 @@ def run(mode: str, words: Sequence[str]) -> int:
     if "--help" in words:
         print(f"Usage: {USAGE[mode]}\n\n{HELP[mode]}")
         return 0
+    from kdbg.lang.visible import visible
+
     try:
         return MODES[mode](words)
     except UsageError as error:
-        sys.stderr.write(f"kdbg: {mode}: {error}\nUsage: {USAGE[mode]}\n")
+        sys.stderr.write(f"kdbg: {mode}: {visible(str(error))}\nUsage: {USAGE[mode]}\n")
         return 2
     except Error as error:
-        sys.stderr.write(f"kdbg: {error}\n")
+        sys.stderr.write(f"kdbg: {visible(str(error))}\n")
         return 1
 
 

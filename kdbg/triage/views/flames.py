@@ -48,11 +48,19 @@ def flame_graph(groups: Sequence[StackGroup], marked: Sequence[str] = ()) -> Mar
     return tag("svg", shown, class_="flames", width="100%", height=height, role="img", aria_label="Flame graph")
 
 
+def _named(stack: Sequence[str]) -> Sequence[str]:
+    """A stack without what stands outside of the kernel: numbers at its end, another one in each process."""
+    end = len(stack)
+    while end > 1 and stack[end - 1].startswith("0x"):
+        end -= 1
+    return stack[:end]
+
+
 def _tree(groups: Sequence[StackGroup]) -> Box:
     root = Box("all threads")
     for group in groups:
         here = root
-        for at, name in enumerate((None, *reversed(group.stack or (NO_STACK,)))):
+        for at, name in enumerate((None, *reversed(_named(group.stack) or (NO_STACK,)))):
             if at > DEPTH:
                 break
             if name is not None:
@@ -66,7 +74,7 @@ def _tree(groups: Sequence[StackGroup]) -> Box:
 def _placed(root: Box, marked: Sequence[str]) -> Iterator[tuple[int, float, float, Box, bool]]:
     """(row from below, left, width in percent, box, whether marked) of the boxes that are wide enough."""
     waiting: list[tuple[int, float, Box, bool]] = [(0, 0.0, root, False)]
-    path = tuple(reversed(marked))
+    path = tuple(reversed(_named(marked)))
     for _ in range(MOST_BOXES):
         if not waiting:
             return

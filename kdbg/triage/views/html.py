@@ -159,7 +159,7 @@ def _thread(report: Report) -> Markup | None:
                      if thread.name else None), told, columns])  # fmt: skip
 
 
-def _stack(stack: Sequence[StackFrame], chosen: Sequence[str] = ()) -> Markup:
+def _stack(stack: Sequence[StackFrame], chosen: Sequence[str] = (), notes: bool = True) -> Markup:
     """Frames; those before the first that the signature has are only the way of the crash."""
     names = [bare(frame.function) if frame.function else "" for frame in stack]
     here = names.index(chosen[0]) if chosen and chosen[0] in names else -1
@@ -169,7 +169,9 @@ def _stack(stack: Sequence[StackFrame], chosen: Sequence[str] = ()) -> Markup:
         module = tag("span", f"{line(frame.module)}`", class_="quiet") if frame.module and frame.function else None
         offset = tag("span", f"+0x{frame.offset:x}", class_="quiet") if frame.offset and frame.function else None
         named = tag("code", module, line(frame.function or frame.text), offset)
-        rows.append(tag("li", named, tag("small", f" {line(frame.note)}") if frame.note else None, class_=kind))
+        rows.append(
+            tag("li", named, tag("small", f" {line(frame.note)}") if frame.note and notes else None, class_=kind)
+        )
     return tag("ol", rows, class_="stack")
 
 
@@ -222,9 +224,12 @@ def _cpu(cpu: CpuState, failed: bool) -> Markup:
     first, more = cpu.stack[:FRAMES_OF_CPU], cpu.stack[FRAMES_OF_CPU:]
     stack: list[Markup] = []
     if more:
-        stack = [_stack(first), tag("details", tag("summary", f"{len(more)} more"), _stack(more))]
+        stack = [
+            _stack(first, notes=False),
+            tag("details", tag("summary", f"{len(more)} more"), _stack(more, notes=False)),
+        ]
     elif first:
-        stack = [_stack(first)]
+        stack = [_stack(first, notes=False)]
     return tag("div", top, tag("p", who, class_="quiet") if who else None, stack, class_=kind)
 
 

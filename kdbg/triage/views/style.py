@@ -110,5 +110,5 @@ footer { color: var(--quiet); font-size: .84rem; }
   nav { margin-left: 0; } .sentence { font-size: 1.1rem; } .flames .mid { display: none; }
   .memory .row { grid-template-columns: minmax(0, 1fr); gap: 0; } .memory .row code { text-align: left; }
   .memory .gap { margin-left: 0; } }
-@media print { html { overflow-wrap: anywhere; background: #fff; } nav { display: none; } section { break-inside: avoid; } }
+@media print { html { background: #fff; } nav { display: none; } section { break-inside: avoid; } }
 """
