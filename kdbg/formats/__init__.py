@@ -13,7 +13,7 @@ from kdbg.errors import FormatError
 from kdbg.formats.bare import HEAD, RawMemory, begins_like_a_pc
 from kdbg.formats.flattened import FlattenedSource
 from kdbg.formats.image import Image
-from kdbg.formats.known import recognise
+from kdbg.formats.known import elf_in_words, recognise
 from kdbg.formats.looks import looks_like
 from kdbg.formats.packed import advice as unpacking_advice
 from kdbg.formats.packed import head_of, kind_of, unpack
@@ -116,7 +116,7 @@ def _recognised(source: Source, whole: bool = True) -> Any:
     if not whole and (head[:4] in (b"\x7fELF", b"make") or begins_like_a_pc(head)):
         return None
     known = recognise(source)
-    looks = f"an ELF file: {refusals['ElfCore']}" if head[:4] == b"\x7fELF" else looks_like(source)
+    looks = f"{elf_in_words(source)}; {refusals['ElfCore']}" if head[:4] == b"\x7fELF" else looks_like(source)
     raise NotADump(source.name, [f"{name} {refusal}" for name, refusal in refusals.items()], known, looks)
 
 

@@ -18,12 +18,19 @@ HEAD = 64
 FIRMWARE = 0xC0
 """High byte from which on segments of firmware lie: those of real mode's vectors, with which a PC's memory begins."""
 
+_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+"""gzip, bzip2, xz, zstd: a dump may be inside."""
 _MAGICS = (
     b"\xed\xeb\x0f\xf0", b"\xee\xeb\x0f\xf0",  # Xen 3.0.4
     b"\xed\xc8\xfe\xde", b"\xde\xfe\xc8\xed",  # illumos
     b"KDUMP   ", b"DISKDUMP", b"makedumpfile",  # Linux
     b"EMiL", b"AVML",
-    b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd",  # gzip, bzip2, xz, zstd: with a dump inside
+    *_PACKED,
+    # what is known and refused with the command that converts it (kdbg.formats.known)
+    b"QEVM", b"LibvirtQemud", b"\xd0\xbe\xd2\xbe", b"\xd1\xba\xd1\xba", b"\xd2\xbe\xd2\xbe", b"\xd3\xbe\xd3\xbe",
+    b"\x7fVirtualBox", b"PAGEDU", b"MDMP\x93\xa7", b"hibr", b"HIBR", b"\xed\x23\x8f\x61\x73\x01",
+    b"\xcd\x23\x8f\x61\x73\x01", b"\xa8\x19\x01\x73\x61\x8f", b"sadump\0\0", b"minidump FreeBSD/", b"LinuxGuestRecord",
+    b"Xen saved domain", b"XenSavedDomain", b"libvirt-xml\n", b"\xff" * 8 + b"XenF", b"xc_migration",
 )  # fmt: skip
 """What dumps begin with. A first look only: it spares plain files the declarations of all formats, which decide."""
 
@@ -214,11 +221,12 @@ def _dump(files: list[str], head: bytes, arguments: Arguments) -> Target | None:
         return None
     from kdbg.formats import NotADump
 
+    packed = head.startswith(_PACKED)
     try:
         return _open_dump(files, arguments)
     except NotADump as error:
-        if error.known:
-            raise OpenError(str(error)) from None
+        if error.known and not packed:
+            raise OpenError(f"{error} (-f shows its bytes)") from None
         return None
 
 
