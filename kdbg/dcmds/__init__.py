@@ -148,11 +148,9 @@ def _kernel_package(target: Target) -> ModuleType | None:
 
 
 def tables(target: Target, attribute: str) -> Iterator[Table]:
-    """The tables that hold for a target; ``attribute``: DCMDS or WALKERS. Kernels are asked for last."""
+    """The tables that hold for a target; ``attribute``: DCMDS or WALKERS. A kernel's come before those of any dump."""
     if attribute == "DCMDS":
         yield LANGUAGE
-        if target.kind == "dump":
-            yield DUMP
     if target.kind == "process":
         yield getattr(importlib.import_module("kdbg.dcmds.process"), attribute)
     if target.kind == "dump":
@@ -165,6 +163,8 @@ def tables(target: Target, attribute: str) -> Iterator[Table]:
             yield _essential(table) if target.without_commands else table
         elif attribute == "DCMDS":
             yield MACHINE
+        if attribute == "DCMDS":
+            yield DUMP
     if attribute == "DCMDS":
         yield FILES
 

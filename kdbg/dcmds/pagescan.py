@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kdbg.dcmds.pagetables import space_of
 from kdbg.dcmds.registry import NONE, REQUIRED, Call, Column, Table, View, dcmd, decimal, number, pointer, text, word
@@ -13,6 +13,9 @@ from kdbg.kernels.leaves import leaf_scan
 from kdbg.records import Text
 from kdbg.vm.modes import flag_names
 from kdbg.vm.scan import FINDINGS, FindingCount, LeafCount
+
+if TYPE_CHECKING:
+    from kdbg.vm.space import AddressSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,13 @@ _STEPS = Table(
 )
 
 
-def _step_text(record: Any, view: View) -> str | None:
+def step_heading(call: Call, view: View) -> str:
+    """The headings of tables on the way."""
+    return _STEPS.heading(view) or ""
+
+
+def step_text(record: Any, view: View) -> str | None:
+    """A table on the way, or where it ends."""
     return str(record.text) if isinstance(record, Text) else _STEPS.row(record, view)
 
 
@@ -54,31 +63,35 @@ def _step_text(record: Any, view: View) -> str | None:
     address=REQUIRED,
     synopsis="[-a as]",
     options=[number("a", "as", "in the address space of this struct as")],
-    heading=lambda _, view: _STEPS.heading(view),
-    text=_step_text,
+    heading=step_heading,
+    text=step_text,
     help="Every level's table, the entry in it and the entry's flags by name, from the top down to where it ends.",
     example="fffffffffbc4b7f0::ptwalk",
     module="kdbg",
 )
 def ptwalk(call: Call) -> Iterator[TableStep | Text]:
     """The tables on the way of the address, and where it leads or why it ends."""
-    space = space_of(call)
+    yield from walk_steps(call.address, space_of(call))
+
+
+def walk_steps(address: int, space: AddressSpace) -> Iterator[TableStep | Text]:
+    """The tables on the way of an address in a space, and where it leads or why it ends."""
     image, mode = space.image, space.mode
-    walk = space.walk(call.address)
+    walk = space.walk(address)
     for step in walk.steps:
         pfn = image.mfn_to_pfn(step.frame) if image.paravirtual else step.frame
         flags = tuple(flag_names(mode, step.entry & ~mode.frame_mask))
         yield TableStep(step.level, mode.levels[step.level].name, step.frame, pfn, step.index, step.entry, flags)
     try:
-        found = space.translate(call.address)
+        found = space.translate(address)
     except Unmapped:
-        yield Text(f"{call.address:x} is not mapped: {walk.ended}")
+        yield Text(f"{address:x} is not mapped: {walk.ended}")
         return
     machine = "" if found.mfn is None else f"mfn {found.mfn:x}, "
     guest = "no page of the guest" if found.pfn is None else f"pfn {found.pfn:x}"
     place = "" if found.physical is None else f", physical {found.physical:x}"
     missing = f"; {found.missing}" if found.missing else ""
-    yield Text(f"{call.address:x} is in a page of {_size(found.page_size)}: {machine}{guest}{place}{missing}")
+    yield Text(f"{address:x} is in a page of {_size(found.page_size)}: {machine}{guest}{place}{missing}")
 
 
 def _size(size: int) -> str:
@@ -109,13 +122,15 @@ _LEAVES = Table(
 )
 
 
-def _scan_text(record: Any, view: View) -> str | None:
+def scan_text(record: Any, view: View) -> str | None:
+    """A count, or a leaf of a finding."""
     if isinstance(record, FindingCount):
         return f"{record.count:10d} {record.finding}"
     return _COUNTS.row(record, view) if isinstance(record, LeafCount) else _LEAVES.row(record, view)
 
 
-def _scan_heading(call: Call, view: View) -> str:
+def scan_heading(call: Call, view: View) -> str:
+    """The headings of counts or of leaves."""
     finding = call.options.l
     if finding is None:
         return _COUNTS.heading(view) or ""
@@ -140,13 +155,14 @@ def _scan_heading(call: Call, view: View) -> str:
         number("p", "pid", "of this process, not the kernel"),
         word("l", "finding", "list the leaves of a finding"),
     ],
-    heading=_scan_heading,
-    text=_scan_text,
+    heading=scan_heading,
+    text=scan_text,
     pipe=lambda record: getattr(record, "va", None),
     help="All present leaves are counted, whatever their size, and what looks wrong among them: -l lists that.\n"
     "kernel-user: at a kernel address, and user mode may use it (and Xen did not make it so itself);\n"
     "user-not-global: at a user address without the global bit, wrong in a 64-bit paravirtual guest only;\n"
-    "writable-text: program text of the kernel that may be written.",
+    "writable-text: program text of the kernel that may be written;\n"
+    "writable-executable: at a kernel address, and may be written and executed.",
     example="::ptescan -l kernel-user",
     module="kdbg",
 )

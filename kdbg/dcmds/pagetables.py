@@ -240,7 +240,8 @@ class Place:
     physical: int
 
 
-def _place_text(record: Any, view: View) -> str:
+def place_text(record: Any, view: View) -> str:
+    """An entry, the place at the end, or why there is none."""
     radix = view.session.radix
     if isinstance(record, Level):
         table = f"table=0x{record.frame:x}" if record.htable is None else f"htable=0x{record.htable:x}"
@@ -259,7 +260,7 @@ def _place_text(record: Any, view: View) -> str:
     address=REQUIRED_AFTER_OPTIONS,
     synopsis="[-a as]",
     options=[number("a", "as", "in the address space of this struct as")],
-    text=_place_text,
+    text=place_text,
     pipe=lambda record: None if not isinstance(record, Place) else record.pfn if record.pfn is not None else record.mfn,
     example="fffffffffbc4b7f0::vatopfn",
     module="unix",
@@ -272,7 +273,7 @@ def _place_text(record: Any, view: View) -> str:
 def vatopfn(call: Call) -> Iterator[Level | Place | Text]:
     """The way of the address through the page tables."""
     books = _hats(call)
-    yield from _by_htables(call, books) if books is not None else _by_tables(call)
+    yield from _by_htables(call, books) if books is not None else by_tables(call, space_of(call))
 
 
 def _by_htables(call: Call, books: Hats) -> Iterator[Level | Place | Text]:
@@ -299,9 +300,8 @@ def _placed(call: Call, frame: int, level: int, books: Hats) -> Place:
     return Place(call.address, pfn, frame if books.paravirtual else None, (pfn << PAGE_SHIFT) + offset)
 
 
-def _by_tables(call: Call) -> Iterator[Level | Place | Text]:
+def by_tables(call: Call, space: AddressSpace) -> Iterator[Level | Place | Text]:
     """The same for kernels that keep no books: by the tables alone."""
-    space = space_of(call)
     walk = space.walk(call.address)
     for step in reversed(walk.steps):
         yield Level(step.level, step.entry, None, step.frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kdbg.errors import Error
@@ -12,9 +13,10 @@ if TYPE_CHECKING:
     from kdbg.vm.space import AddressSpace
 
 
-def leaf_scan(target: Dump, space: AddressSpace | None = None) -> Scan:
-    """The leaves of a space; without one, of the kernel's own."""
-    return Scan(target.space if space is None else space, target.bits, _kernel_base(target), _texts(target))
+def leaf_scan(target: Dump, space: AddressSpace | None = None, texts: Sequence[tuple[int, int]] | None = None) -> Scan:
+    """The leaves of a space; without one, of the kernel's own. ``texts``: of its program, where modules do not tell."""
+    texts = _texts(target) if texts is None else texts
+    return Scan(target.space if space is None else space, target.bits, _kernel_base(target), texts)
 
 
 def _kernel_base(target: Dump) -> int | None:

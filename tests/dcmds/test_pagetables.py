@@ -139,7 +139,7 @@ def test_ptescan_counts_every_leaf_once(sxc16: Any) -> None:
 
 def test_ptescan_knows_its_findings(sxc16: Any) -> None:
     assert said(sxc16, "::ptescan -l nonsense") == (
-        "kdbg: unknown finding nonsense: there are kernel-user, user-not-global, writable-text\n"
+        "kdbg: unknown finding nonsense: there are kernel-user, user-not-global, writable-text, writable-executable\n"
     )
 
 

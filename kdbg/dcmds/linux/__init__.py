@@ -25,6 +25,7 @@ DCMDS: Mapping[str, tuple[str, ...]] = {
     "kdbg.dcmds.linux.slabs": ("kmem_cache", "kmastat", "kmem_slabs", "kmem_verify"),
     "kdbg.dcmds.linux.files": ("pfiles", "fd", "mounts", "vfs"),
     "kdbg.dcmds.linux.locks": ("mutex", "rwsem", "rwlock", "semaphore", "blocked", "wchan", "wchaninfo"),
+    "kdbg.dcmds.linux.trees": ("rbtree", "xarray", "maple"),
     "kdbg.dcmds.linux.workqueues": ("workqueues", "workqueue"),
     "kdbg.dcmds.linux.timers": ("timers", "timer"),
     "kdbg.dcmds.linux.sockets": ("netstat",),
@@ -34,6 +35,7 @@ DCMDS: Mapping[str, tuple[str, ...]] = {
 """Module -> names of the dcmds in it."""
 
 WALKERS: Mapping[str, tuple[str, ...]] = {
+    "kdbg.dcmds.linux.trees": ("list", "rbtree", "xarray", "maple"),
     "kdbg.dcmds.linux.kernel_memory": ("vmap_area", "percpu"),
     "kdbg.dcmds.linux.slab_walkers": (
         "kmem_cache",

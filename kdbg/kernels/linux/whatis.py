@@ -18,6 +18,7 @@ from kdbg.kernels.linux.areas import Areas, space_of_mm
 from kdbg.kernels.linux.pagekinds import PageKinds, PageRecord
 from kdbg.kernels.linux.pages import DirectMap, PageMap, Virtual
 from kdbg.kernels.linux.percpu import PerCpu
+from kdbg.kernels.linux.regions import Regions
 from kdbg.kernels.linux.rmap import PageUser, ReverseMap
 from kdbg.kernels.linux.slub import Slubs, slubs
 from kdbg.kernels.linux.tasks import LinuxThread, Tasks
@@ -74,7 +75,6 @@ class Whereabouts:
     def __init__(self, kernel: Linux) -> None:
         self.kernel = kernel
         self._stacks: tuple[list[int], list[tuple[int, int, int]]] | None = None
-        self._regions: list[tuple[int, int, str, str]] | None = None
         self.sources: tuple[tuple[str, Source], ...] = (
             ("modules and symbols", self._symbols),
             ("per-CPU variables", self._per_cpu),
@@ -110,11 +110,10 @@ class Whereabouts:
 
     def _symbols(self, address: int) -> Iterator[Whatis]:
         kernel = self.kernel
-        region = next((one for one in self._module_regions() if one[0] <= address < one[1]), None)
-        inside = region is not None or kernel.mapping.holds(address)
-        if not inside:
+        region = kernel.part(Regions).holding(address)
+        if region is None:
             return
-        start, _, module, part = region or (*self._segment(address), "vmlinux", self._part(address))
+        start, module, part = region.start, region.module, region.part
         try:
             symbol, offset = kernel.target.nearest(address)
             if offset < max(symbol.size, 1) and (symbol.module or module) == module:
@@ -123,57 +122,6 @@ class Whereabouts:
         except SymbolNotFound:
             pass
         yield Whatis(address, "module", start, address - start, module, module, part)
-
-    def _segment(self, address: int) -> tuple[int, int]:
-        segment = next(s for s in self.kernel.mapping.segments if s.address <= address < s.address + s.size)
-        return segment.address, segment.address + segment.size
-
-    def _part(self, address: int) -> str:
-        for name, start, end in (("text", "_stext", "_etext"), ("init", "__init_begin", "__init_end"),
-                                 ("bss", "__bss_start", "__bss_stop"), ("data", "_sdata", "_edata"),
-                                 ("read-only data", "__start_rodata", "__end_rodata")):  # fmt: skip
-            try:
-                symbols = self.kernel.image_symbol
-                if symbols(start).address <= address < symbols(end).address:
-                    return name
-            except SymbolNotFound:
-                continue
-        return "image"
-
-    def _module_regions(self) -> list[tuple[int, int, str, str]]:
-        """(start, end, module, part) of what modules have in memory: mem[] (6.4 on), before it two layouts."""
-        if self._regions is None:
-            self._regions = []
-            for module in self.kernel.module_images:
-                try:
-                    self._regions += self._memory_of(module.address, module.name)
-                except Error:
-                    if module.size:
-                        self._regions.append((module.base, module.base + module.size, module.name, "memory"))
-        return self._regions
-
-    def _memory_of(self, address: int, name: str) -> list[tuple[int, int, str, str]]:
-        kernel, found = self.kernel, list[tuple[int, int, str, str]]()
-        module = kernel.load("struct module", address)
-        if module.has("mem"):
-            names = {number: word for word, number in kernel.type("enum mod_mem_type").enumerators}
-            for at, memory in enumerate(module.mem):
-                base, size = int(memory.base), memory.size
-                if base and size:
-                    part = names.get(at, "memory").removeprefix("MOD_").lower().replace("_", " ")
-                    found.append((base, base + size, name, part))
-            return found
-        for layout, prefix in ((module.core_layout, ""), (module.init_layout, "init ")):
-            base, start = int(layout.base), 0
-            if not base:
-                continue
-            for part in ("text", "ro", "ro_after_init", ""):
-                end = int(layout[f"{part}_size" if part else "size"])
-                if end > start:
-                    word = {"ro": "read-only data", "ro_after_init": "data read-only after init", "": "data"}
-                    found.append((base + start, base + end, name, prefix + word.get(part, part)))
-                    start = end
-        return found
 
     def _per_cpu(self, address: int) -> Iterator[Whatis]:
         found = self.kernel.part(PerCpu).copy_at(address)
