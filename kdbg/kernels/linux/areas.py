@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from kdbg.errors import CommandError, Error, ReadError, Unmapped
 from kdbg.formats.image import PAGE
 from kdbg.kernels.linux.files import Paths
+from kdbg.kernels.linux.maple import Maple
 from kdbg.kernels.linux.tasks import Tasks
 from kdbg.symbols.layouts import Layout
 from kdbg.symbols.value import Value
@@ -34,14 +35,18 @@ def space_of_task(kernel: Linux, address: int) -> AddressSpace:
 
 def space_of_mm(kernel: Linux, mm: int) -> AddressSpace:
     """The address space that an mm_struct describes. Raises `Error`."""
+    return space_of_root(kernel, int(kernel.at("struct mm_struct", mm).pgd))
+
+
+def space_of_root(kernel: Linux, root: int) -> AddressSpace:
+    """The address space whose top page table lies at an address of the kernel's. Raises `Error`."""
     from kdbg.vm.space import AddressSpace
 
-    root = int(kernel.at("struct mm_struct", mm).pgd)
     translation = kernel.space.translate(root)
     image = kernel.target.image
     frame = translation.mfn if image.paravirtual else translation.pfn
     if frame is None:
-        raise Unmapped(root, f"{mm:x}: no frame for its top page table")
+        raise Unmapped(root, "no frame for the top page table of a process")
     mode = kernel.space.mode
     if mode.upper_only:  # arm64: the lower half has a table of its own, of the same form
         mode = replace(mode, upper_only=False)
@@ -81,7 +86,6 @@ class Area:
 VM_FLAGS = ((1, "r"), (2, "w"), (4, "x"))
 VM_SHARED, VM_MAYSHARE = 8, 0x80
 MOST_AREAS = 1 << 20
-MOST_DEPTH = 32
 
 MEMBERS = {"start": "vm_start", "end": "vm_end", "flags": "vm_flags", "offset": "vm_pgoff", "file": "vm_file",
            "next": "vm_next?"}  # fmt: skip
@@ -140,53 +144,4 @@ class Areas:
                 at = self.layout.read(self.kernel.memory.read, at)["next"]
             except ReadError as error:
                 self.kernel.target.note(f"areas: the list ends at {at:x}: {error.reason}")
-                return
-
-
-class Maple:
-    """Maple trees: nodes of 256 bytes, whose addresses hold their type in bits 3 to 6."""
-
-    def __init__(self, kernel: Linux) -> None:
-        self.kernel = kernel
-        types = dict(kernel.type("enum maple_type").enumerators)
-        forms = {"maple_leaf_64": "struct maple_range_64", "maple_range_64": "struct maple_range_64",
-                 "maple_arange_64": "struct maple_arange_64", "maple_dense": "struct maple_node"}  # fmt: skip
-        self._forms = {number: kernel.type(forms[name]) for name, number in types.items() if name in forms}
-        self._leaves = {number for name, number in types.items() if name in ("maple_leaf_64", "maple_dense")}
-        self._seen = set[int]()
-
-    def entries(self, tree: int) -> Iterator[int]:
-        """What the tree at an address holds, in order of the indexes; one entry that spans several comes once."""
-        root = self.kernel.at("struct maple_tree", tree)
-        entry = int(root.ma_root)
-        if entry & 3 == 2 and entry > 4096:
-            yield from self._below(entry, 0, (1 << self.kernel.bits) - 1)
-        elif entry and not entry & 3:
-            yield entry
-
-    def _below(self, entry: int, depth: int, most: int) -> Iterator[int]:
-        node, kind = entry & ~0xFF, entry >> 3 & 15
-        form = self._forms.get(kind)
-        if form is None or depth > MOST_DEPTH or node in self._seen:
-            self.kernel.target.note(f"maple tree: {entry:x} is no node of a tree; what is below it is left out")
-            return
-        self._seen.add(node)
-        try:
-            value = Value(self.kernel.memory, form, node).load()
-        except ReadError as error:
-            self.kernel.target.note(f"maple tree: node {node:x}: {error.reason}")
-            return
-        slots = [int(slot) for slot in value.slot]
-        pivots = list(value.pivot) if value.has("pivot") else []
-        for at, slot in enumerate(slots):
-            # A pivot is the highest index of its slot; 0 behind the first slot, or the node's own limit, ends the node.
-            pivot = pivots[at] if at < len(pivots) else most
-            if at and at < len(pivots) and not pivot:
-                pivot = most
-            if kind in self._leaves:
-                if slot and not slot & 3:
-                    yield slot
-            elif slot > 4096:  # only the root is marked as a node
-                yield from self._below(slot, depth + 1, min(pivot, most))
-            if pivot >= most:
                 return

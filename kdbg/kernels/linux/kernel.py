@@ -7,6 +7,7 @@ of its BTF (`kdbg.kernels.linux.types`). What the kernel consists of is told by 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.kernels.kernel import Kernel
 from kdbg.kernels.linux import kallsyms
-from kdbg.kernels.linux.mapping import ImageMapping, region
+from kdbg.kernels.linux.mapping import REGIONS, ImageMapping, region
 from kdbg.kernels.linux.symbols import KallsymsTable, LinuxSymbols
 from kdbg.kernels.linux.vmcoreinfo import VmCoreInfo, of_page, scan
 from kdbg.vm.modes import PAE, X86_64, X86_64_LA57
@@ -176,36 +177,58 @@ class Linux(Kernel):
 
     def in_kernel(self, address: int) -> bool:
         """Whether an address belongs to the kernel's half."""
-        return (
-            bool(address >> 63)
-            if self.bits == 64
-            else address >= min((s.address for s in self.mapping.segments), default=0)
-        )
+        return address >= self.lowest
+
+    @functools.cached_property
+    def lowest(self) -> int:
+        """Where the kernel's half begins; with 32 bits where the direct map does, which has the image in it."""
+        if self.bits == 64:
+            return 1 << 63
+        first = min(self.mapping.segments, key=lambda segment: segment.address, default=None)
+        if first is None or self.target.image.paravirtual:
+            return REGIONS[32][0]
+        return max(first.address - (first.frames[0][0] << 12), 0)
 
     # what it is
 
     @functools.cached_property
     def uname(self) -> dict[str, str]:
         """The system's names by member of struct new_utsname: those of the first namespace, or what the banner says."""
-        place = self._uts()
-        if place is None:
+        if self._uts is None:
             return {"sysname": "Linux", "nodename": "", "release": self.release, "version": self.version, "machine": ""}
-        return dict(zip(UTS_FIELDS, place, strict=True))
+        return dict(zip(UTS_FIELDS, self._uts[1], strict=True))
 
-    def _uts(self) -> tuple[str, ...] | None:
-        """init_uts_ns.name, known by the release in its third place behind "Linux" in the first."""
+    @property
+    def uts_place(self) -> int | None:
+        """Address of init_uts_ns.name; None where it was not found."""
+        return self._uts[0] if self._uts is not None else None
+
+    @functools.cached_property
+    def _uts(self) -> tuple[int, tuple[str, ...]] | None:
+        """(address, fields) of init_uts_ns.name: by its symbol, else by the release behind "Linux" in the first place.
+
+        Other namespaces have the same release, and names of their own.
+        """
+        for address in self._uts_places():
+            try:
+                data = self.mapping.read(address, UTS_SIZE * len(UTS_FIELDS))
+            except ReadError:
+                continue
+            parts = (data[at : at + UTS_SIZE] for at in range(0, len(data), UTS_SIZE))
+            fields = tuple(part.partition(b"\0")[0].decode("utf-8", "replace") for part in parts)
+            if fields[0] == "Linux" and fields[3] == self.version:
+                return address, fields
+        return None
+
+    def _uts_places(self) -> Iterator[int]:
+        try:
+            symbol = self.image_symbol("init_uts_ns").address
+            yield from (symbol + at for at in (0, 4, 8))  # a counter stood before the names, up to 5.10
+        except SymbolNotFound:
+            pass
         release = self.release.encode("latin-1").ljust(UTS_SIZE, b"\0")
         for segment in self.mapping.data():
-            for hit in self.mapping.search(segment, release):
-                try:
-                    data = self.mapping.read(hit - 2 * UTS_SIZE, UTS_SIZE * len(UTS_FIELDS))
-                except ReadError:
-                    continue
-                parts = (data[at : at + UTS_SIZE] for at in range(0, len(data), UTS_SIZE))
-                fields = tuple(part.partition(b"\0")[0].decode("utf-8", "replace") for part in parts)
-                if fields[0] == "Linux" and fields[3] == self.version:
-                    return fields
-        return None
+            yield from (hit - 2 * UTS_SIZE for hit in self.mapping.search(segment, release))
 
     # CPUs
 
@@ -247,6 +270,12 @@ class Linux(Kernel):
 
         for module in self.module_images:
             yield Module(module.name, module.base, module.size, module.address)
+
+    def texts(self) -> Iterator[tuple[int, int]]:
+        """(start, end) of the image's text (include/asm-generic/sections.h) and of the modules."""
+        with contextlib.suppress(SymbolNotFound):
+            yield self.image_symbol("_stext").address, self.image_symbol("_etext").address
+        yield from super().texts()
 
     def log(self) -> Iterator[LogEntry]:
         """The kernel's messages, oldest first. Raises `SymbolNotFound`, `ReadError` where they are not found."""

@@ -120,15 +120,20 @@ class Places:
 
         ``outside``: whether these do not lie in the image, as those of a loaded module do not.
         """
+        for address in self.heads(check, outside):
+            return address
+        raise SymbolNotFound(name)
+
+    def heads(self, check: Callable[[int], bool], outside: bool = False) -> Iterator[int]:
+        """All such heads."""
         for address, following, last in self._heads():
             try:
                 if outside and (self._in_image(following) or self._in_image(last)):
                     continue
                 if self._links(address, following, last) and check(following) and check(last):
-                    return address
+                    yield address
             except Error:
                 continue
-        raise SymbolNotFound(name)
 
     def _links(self, address: int, following: int, last: int) -> bool:
         word = self.kernel.bits // 8
@@ -144,7 +149,6 @@ class Places:
         kernel, word = self.kernel, self.kernel.bits // 8
         image = kernel.symbols.image
         begin = image.first if image is not None else 0
-        lowest = 1 << 63 if word == 8 else min(s.address for s in kernel.mapping.segments)
         for segment in kernel.mapping.data():
             first, end = max(segment.address, begin), min(segment.address + segment.size, begin + MOST_IMAGE)
             for start in range(first, end, WINDOW):
@@ -153,7 +157,7 @@ class Places:
                 except Error:
                     continue
                 words = numpy.frombuffer(data, "<u8" if word == 8 else "<u4")
-                good = (words >= lowest) & (words % word == 0)
+                good = (words >= kernel.lowest) & (words % word == 0)
                 for at in numpy.flatnonzero(good[:-1] & good[1:]).tolist():
                     address, following = start + at * word, int(words[at])
                     if following != address:

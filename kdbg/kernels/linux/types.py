@@ -64,11 +64,21 @@ def type_space(kernel: Linux) -> TypeSpace[BtfContainer]:
 
     def load(name: str) -> BtfContainer:
         if name == MAIN:
-            return _of_image(kernel)
+            return _main(kernel)
         return _of_module(kernel, name, modules[name], space.container(MAIN))
 
     space = TypeSpace(MAIN, lambda: [MAIN, *modules], load)
     return space
+
+
+def _main(kernel: Linux) -> BtfContainer:
+    """The image's types; where it carries none, those that its structures show by their form. Raises `Error`."""
+    try:
+        return _of_image(kernel)
+    except TypeNotFound:
+        from kdbg.kernels.linux.probe import probed_types
+
+        return probed_types(kernel)
 
 
 def _of_image(kernel: Linux) -> BtfContainer:

@@ -1,4 +1,4 @@
-"""Stacks of a Linux kernel's tasks and CPUs: by ORC on x86-64, by frame pointers on arm64.
+"""Stacks of a Linux kernel's tasks and CPUs: by ORC on x86-64, by frame pointers on arm64 and where x86 has no ORC.
 
 A task that is off its CPU has left a ``struct inactive_task_frame`` at thread.sp (x86: the registers that calls
 preserve, and the place to return to), or its registers in thread.cpu_context (arm64). A task on a CPU is where the CPU
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from kdbg.errors import ReadError
 from kdbg.kernels.linux import orc
+from kdbg.kernels.linux.framepointers import FramePointers
 from kdbg.kernels.linux.orc import Orc, Rule
 from kdbg.kernels.linux.tasks import LinuxThread, Tasks
 from kdbg.records import Frame
@@ -72,6 +73,8 @@ class Unwinder:
         if self.by_frame_pointers:
             found = self.kernel.part(Tasks).load(thread.address)
             return list(self._arm_frames(found["fp_arm"], found["pc_arm"], found["sp_arm"]))
+        if not self.orc:
+            return FramePointers(self.kernel, self.frame).task(thread.sp)
         memory = _Memory(self.kernel)
         saved = {name: memory.word(thread.sp + 8 * at) for at, name in enumerate(INACTIVE)}
         start = {"rip": saved["rip"], "rsp": thread.sp + 8 * len(INACTIVE), "rbp": saved["rbp"]}
