@@ -37,21 +37,25 @@ def list_(call: Call) -> Iterator[Address]:
     if isinstance(first, int):
         if len(call.words) != 1:
             raise UsageError("")
-        offset, rest = first & 0xFFFFFFFF, []
+        offset, back, rest = first & 0xFFFFFFFF, 0, []
         if offset % pointer:
             raise Abort("offset must fall on a word boundary")
         offset -= offset >> 31 << 32
     else:
-        offset, rest = _member(call, pointer)
+        offset, back, rest = _member(call, pointer)
     if len(rest) > 1 or (rest and not isinstance(rest[0], str)):
         raise UsageError("")
     if rest:
         bind(call, str(rest[0]), call.address)
-    yield from _follow(call, offset, pointer)
+    yield from _follow(call, offset, pointer, back)
 
 
-def _member(call: Call, pointer: int) -> tuple[int, list[Word]]:
-    """Return the offset of the member that points to the next element, and the words behind it."""
+NODES = ("struct list_head", "struct hlist_node", "struct llist_node", "struct rb_node")
+"""Types of members (Linux) that point to the same member of the next element, not to its beginning."""
+
+
+def _member(call: Call, pointer: int) -> tuple[int, int, list[Word]]:
+    """Return the offset of the member that points to the next element, how far into it, and the words behind."""
     name, rest = take_type_name(call.words)
     if not rest or not isinstance(rest[0], str):
         raise UsageError("")
@@ -70,10 +74,11 @@ def _member(call: Call, pointer: int) -> tuple[int, list[Word]]:
         raise Abort(f"member {member} of type {name} is an unsupported bitfield")
     if found.offset % pointer:
         raise Abort(f"{member} is not a word-aligned member")
-    return found.offset, rest[1:]
+    back = found.offset if found.type.resolved.spelling in NODES else 0
+    return found.offset, back, rest[1:]
 
 
-def _follow(call: Call, offset: int, pointer: int) -> Iterator[Address]:
+def _follow(call: Call, offset: int, pointer: int, back: int = 0) -> Iterator[Address]:
     address, seen = call.address, set[int]()
     while True:
         yield Address(address)
@@ -82,6 +87,7 @@ def _follow(call: Call, offset: int, pointer: int) -> Iterator[Address]:
             following = int.from_bytes(call.target.read((address + offset) & MASK, pointer), "little")
         except ReadError as error:
             raise CommandError(f"failed to read next pointer from object {address:x}: {error.reason}") from None
+        following = following and following - back & MASK
         if following in (0, call.address):
             return
         if following in seen:

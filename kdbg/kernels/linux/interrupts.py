@@ -66,7 +66,7 @@ def _descriptors(kernel: Linux) -> dict[int, int]:
         return {at: table.address + at * of.size for at in range(min(table.size // of.size, MOST_INTERRUPTS))}
     except SymbolNotFound:
         pass
-    from kdbg.kernels.linux.areas import Maple
+    from kdbg.kernels.linux.maple import Maple
 
     found = {}
     for address in Maple(kernel).entries(kernel.place("sparse_irqs")):
