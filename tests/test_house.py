@@ -28,7 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("convert", "slim", "triage"),
     ("fleet",),
     ("repl",),
-    ("cli",),
+    ("cli", "pytest_plugin"),
 )
 """From the ground up. A module may import from its own floor and from those below it."""
 

@@ -11,7 +11,7 @@ import math
 import re
 import types
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from kdbg.lang.visible import visible
@@ -67,8 +67,8 @@ def schema() -> dict[str, Any]:
         "$schema": DRAFT,
         "$id": IDENT.format(version=SCHEMA),
         "title": "The triage of a dump by kdbg",
-        "description": f"Version {SCHEMA}. It may get further fields without a new version: do not refuse them.",
         **root,
+        "description": f"Version {SCHEMA}. It may get further fields without a new version: do not refuse them.",
         "$defs": definitions,
     }
 
@@ -98,7 +98,10 @@ def _record(record: type, definitions: dict[str, Any]) -> dict[str, Any]:
             "type": "object",
             "description": (record.__doc__ or "").split("\n")[0],
             "properties": {name: _of(names[name], definitions) for name in names},
-            "required": sorted(names),
+            # Those with a default may have come later: a report of an older kdbg lacks them, and is none the worse.
+            "required": sorted(
+                one.name for one in fields(record) if one.default is MISSING and one.default_factory is MISSING
+            ),
         }
     if record is Report:
         made: dict[str, Any] = definitions.pop(record.__name__)
