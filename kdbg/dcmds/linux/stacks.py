@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from kdbg.dcmds.linux.frames import function_text
 from kdbg.dcmds.registry import OPTIONAL, Call, Table, View, dcmd, flag, word
 from kdbg.errors import ReadError, SymbolNotFound, UsageError
+from kdbg.kernels.linux.panic import panic
 from kdbg.kernels.linux.symbols import MAIN
 from kdbg.kernels.linux.tasks import LETTERS, STATES, LinuxThread, Tasks
 from kdbg.kernels.linux.unwind_many import TaskStack, task_stacks
+from kdbg.kernels.linux.waits import KINDS, Waits
 from kdbg.lang.errors import Abort
 from kdbg.records import Address, Frame
 
+EVERY, IN_PANIC = "ALL", "panic"
+"""Words of -s for whatever is waited for, of -t for the task that panicked."""
 Test = Callable[["StackGroup"], bool]
 
 
@@ -32,6 +36,8 @@ class StackGroup:
     """Of the first of them, those in the kernel; innermost first."""
     idle: bool = False
     """Whether it is of little interest: workers of work queues, zombies."""
+    sync_object: str = ""
+    """What they wait for, as far as the functions on the stack tell: mutex, rwsem, completion ... (``::blocked``)."""
 
     @property
     def pcs(self) -> tuple[int, ...]:
@@ -76,7 +82,7 @@ class Gathered:
     "stacks",
     "group tasks by their stacks",
     address=OPTIONAL,
-    synopsis="[-afi] [-c func] [-C func] [-m module] [-M module] [-t tstate | -T tstate]",
+    synopsis="[-afiv] [-c func] [-C func] [-m module] [-M module] [-s sobj | -S sobj] [-t tstate | -T tstate]",
     needs=("kernel",),
     options=[
         flag("a", "all tasks of each group"),
@@ -86,7 +92,10 @@ class Gathered:
         word("C", "func", "stacks that are not in it"),
         word("m", "module", "stacks in that module"),
         word("M", "module", "stacks that are not in it"),
-        word("t", "tstate", "tasks in that state: a word of ::stacks, or ps's letter"),
+        flag("v", "tell what is being done"),
+        word("s", "sobj", "tasks that wait for that: mutex, rwsem, completion, futex ... (ALL: for any of these)"),
+        word("S", "sobj", "tasks that do not"),
+        word("t", "tstate", "tasks in that state: a word of ::stacks, or ps's letter (panic: that panicked)"),
         word("T", "tstate", "tasks that are not"),
     ],
     table=lambda call: GroupTable(everything=bool(call.options.a)),
@@ -107,6 +116,8 @@ def stacks(call: Call) -> Iterator[StackGroup | Address]:
         if kept.groups is None or call.options.f:
             kept.groups = _group(call, call.kernel.part(Tasks).walk())
         groups = kept.groups
+    if call.options.v:
+        call.warn(f"stacks: {sum(group.count for group in groups)} tasks with {len(groups)} stacks")
     for group in groups:
         if all(test(group) for test in tests):
             if call.piped_out:
@@ -142,7 +153,9 @@ def _records(call: Call, threads: Iterable[int]) -> Iterator[LinuxThread]:
 def _grouped(call: Call, failure: str | None, first: TaskStack, threads: tuple[int, ...]) -> StackGroup:
     frames = tuple(frame for frame in first.frames if call.kernel.in_kernel(frame.pc))
     task = first.thread
-    return StackGroup(task.address, threads, task.state, len(threads), failure, frames, _dull(task))
+    waits: Waits = call.kernel.part(Waits)
+    kind = waits.functions(frames)[2] if task.state != "running" else ""
+    return StackGroup(task.address, threads, task.state, len(threads), failure, frames, _dull(task), kind)
 
 
 def _dull(thread: LinuxThread) -> bool:
@@ -154,6 +167,8 @@ def _tests(call: Call) -> Iterator[Test]:
     options = call.options
     if options.t is not None and options.T is not None:
         raise UsageError("stacks: only one of -t and -T can be specified")
+    if options.s is not None and options.S is not None:
+        raise UsageError("stacks: only one of -s and -S can be specified")
     if options.i:
         yield lambda group: not group.idle
     for expression, wanted in ((options.c, True), (options.C, False)):
@@ -165,7 +180,10 @@ def _tests(call: Call) -> Iterator[Test]:
             yield _in_module(call, name, wanted)
     for state, wanted in ((options.t, True), (options.T, False)):
         if state is not None:
-            yield _in_state(state, wanted)
+            yield _in_state(call, state, wanted)
+    for kind, wanted in ((options.s, True), (options.S, False)):
+        if kind is not None:
+            yield _waits_for(kind, wanted)
 
 
 def _passes(start: int, end: int, wanted: bool) -> Test:
@@ -192,7 +210,21 @@ def _in_module(call: Call, name: str, wanted: bool) -> Test:
     return lambda group: any(frame.module == name for frame in group.frames) is wanted
 
 
-def _in_state(state: str, wanted: bool) -> Test:
+def _waits_for(kind: str, wanted: bool) -> Test:
+    if kind.upper() == EVERY:
+        return lambda group: bool(group.sync_object) is wanted
+    known = {one.replace(" ", ""): one for one, _ in KINDS}
+    if kind.lower().replace(" ", "") not in {one.lower() for one in known}:
+        raise UsageError(f'sobj "{kind}" not recognized; known: {", ".join(known)}, {EVERY}')
+    told = kind.lower().replace(" ", "")
+    return lambda group: (group.sync_object.lower().replace(" ", "") == told) is wanted
+
+
+def _in_state(call: Call, state: str, wanted: bool) -> Test:
+    if state.lower() == IN_PANIC:
+        ended = panic(call.kernel)
+        thread = ended.thread if ended is not None else None
+        return lambda group: (thread in group.threads) is wanted
     word_of = STATES[LETTERS.index(state)] if len(state) == 1 and state in LETTERS else state.lower()
     if word_of not in STATES:
         raise UsageError(f'tstate "{state}" not recognized')
