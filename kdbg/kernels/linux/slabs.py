@@ -15,6 +15,7 @@ from kdbg.symbols.layouts import Layout
 
 if TYPE_CHECKING:
     from kdbg.kernels.linux.kernel import Linux
+    from kdbg.symbols.model import Type
 
 MEMBERS = {"name": "name", "size": "size", "object_size": "object_size", "flags": "flags", "align": "align",
            "references": "refcount", "order": "oo.x?", "offset": "offset?"}  # fmt: skip
@@ -37,6 +38,11 @@ class SlabCache:
     """Objects in a slab of the usual size; None where the kernel does not tell (SLAB)."""
     order: int | None
     """A slab has 2**order pages."""
+
+
+def cache_span(of: Type) -> int:
+    """Bytes of struct kmem_cache that there are in any case: of ``node`` the kernel allocates what it needs."""
+    return min(of.size, of.member("node").offset) if of.has("node") else of.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +71,13 @@ class SlabCaches:
 
     def __init__(self, kernel: Linux) -> None:
         self.kernel = kernel
-        self.layout = Layout(kernel.type("struct kmem_cache"), MEMBERS)
+        of = kernel.type("struct kmem_cache")
+        self.layout = Layout(of, MEMBERS)
+        self.span = cache_span(of)
 
     def record(self, address: int) -> SlabCache:
         """The cache at an address. Raises `ReadError`."""
-        told = self.layout.read(self.kernel.memory.read, address)
+        told = self.layout.unpack(self.kernel.memory.read(address, self.span))
         try:
             name = self.kernel.string(told["name"], 256)
         except ReadError:

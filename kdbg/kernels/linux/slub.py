@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import Error, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.kernels.linux.pages import DirectMap, PageMap
+from kdbg.kernels.linux.slabs import SlabCaches, cache_span
 from kdbg.symbols.layouts import Layout
 
 if TYPE_CHECKING:
@@ -139,7 +140,8 @@ class Slubs:
         self.direct = kernel.part(DirectMap)
         self.mark = kernel.part(SlabMark)
         self.type, self.layout = slab_form(kernel)
-        self._caches = Layout(kernel.type("struct kmem_cache"), CACHE_MEMBERS)
+        of = kernel.type("struct kmem_cache")
+        self._caches, self._span = Layout(of, CACHE_MEMBERS), cache_span(of)
         self._known: dict[int, Cache] = {}
         self._of_cpus: dict[int, dict[int, list[tuple[int, int]]]] = {}
         self._head = self.pages.offset("compound_head")
@@ -156,7 +158,7 @@ class Slubs:
         """The cache at an address. Raises `ReadError`."""
         found = self._known.get(address)
         if found is None:
-            told = self._caches.read(self._read, address)
+            told = self._caches.unpack(self._read(address, self._span))
             if not 0 < told["object_size"] <= told["size"] < 1 << 26:
                 raise ReadError(address, f"no kmem_cache: objects of {told['size']} bytes")
             try:
@@ -199,7 +201,7 @@ class Slubs:
 
     def objects_in(self, cache: int) -> int:
         """How many objects each slab of a cache has where the cache tells that (SLAB). Raises `ReadError`."""
-        return min(self._caches.read(self._read, cache)["objects"] or 0, MOST_OBJECTS)
+        return min(self._caches.unpack(self._read(cache, self._span))["objects"] or 0, MOST_OBJECTS)
 
     # objects
 
@@ -338,8 +340,6 @@ def _cpu_layout(kernel: Linux) -> Layout:
 
 def cpu_structures(kernel: Linux) -> list[tuple[int, int]]:
     """(cache, its ``cpu_slab``: a per-CPU address) of all caches that have one. Raises `SymbolNotFound`."""
-    from kdbg.kernels.linux.slabs import SlabCaches
-
     part, found = kernel.part(slubs), list[tuple[int, int]]()
     for address in kernel.part(SlabCaches).walk():
         try:
