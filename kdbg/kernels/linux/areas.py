@@ -15,6 +15,7 @@ from kdbg.formats.image import PAGE
 from kdbg.kernels.linux.files import Paths
 from kdbg.kernels.linux.maple import Maple
 from kdbg.kernels.linux.tasks import Tasks
+from kdbg.kernels.linux.userspace import UserSpace
 from kdbg.symbols.layouts import Layout
 from kdbg.symbols.value import Value
 
@@ -40,8 +41,6 @@ def space_of_mm(kernel: Linux, mm: int) -> AddressSpace:
 
 def space_of_root(kernel: Linux, root: int) -> AddressSpace:
     """The address space whose top page table lies at an address of the kernel's. Raises `Error`."""
-    from kdbg.vm.space import AddressSpace
-
     translation = kernel.space.translate(root)
     image = kernel.target.image
     frame = translation.mfn if image.paravirtual else translation.pfn
@@ -50,7 +49,7 @@ def space_of_root(kernel: Linux, root: int) -> AddressSpace:
     mode = kernel.space.mode
     if mode.upper_only:  # arm64: the lower half has a table of its own, of the same form
         mode = replace(mode, upper_only=False)
-    return AddressSpace(image, mode, frame << 12 | root & 0xFFF)
+    return UserSpace(image, mode, frame << 12 | root & 0xFFF)
 
 
 def command_line(kernel: Linux, mm: int) -> str:
