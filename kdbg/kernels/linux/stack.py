@@ -6,9 +6,10 @@ Scanning (`kdbg.kernels.stackscan`) is for what cannot be followed otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kdbg.kernels.stackscan import Machine, frames
+from kdbg.kernels.stackscan import CALLED, Machine, frames
 from kdbg.records import Frame
 from kdbg.symbols.table import STT_FUNC, Symbol
 
@@ -25,7 +26,26 @@ def cpu_frames(kernel: Linux, registers: Mapping[str, int]) -> list[Frame]:
         found = kernel.part(Unwinder).registers(registers)
         if followed(found):
             return found
+        scanned = _scanned(kernel, registers)
+        return (_resumed(kernel, registers, scanned) if len(found) == 1 else []) or scanned
     return _scanned(kernel, registers)
+
+
+def _resumed(kernel: Linux, registers: Mapping[str, int], scanned: list[Frame]) -> list[Frame]:
+    """The frames by ORC from the second one on: for a CPU in a function that has no unwind tables.
+
+    __crash_kexec, where the CPU of a kernel's own dump is, has none (STACK_FRAME_NON_STANDARD). Its caller is the first
+    on the stack whose call leads there; rbp is still the caller's.
+    """
+    from kdbg.kernels.linux.unwind import Unwinder, followed
+
+    if len(scanned) < 2 or scanned[1].note != CALLED:
+        return []
+    caller = {"rip": scanned[1].pc, "rsp": scanned[1].sp + 8, "rbp": registers.get("rbp", 0)}
+    rest = kernel.part(Unwinder).call(caller)
+    if not followed(rest):
+        return []
+    return [scanned[0], replace(rest[0], note=CALLED), *rest[1:]]
 
 
 def _scanned(kernel: Linux, registers: Mapping[str, int]) -> list[Frame]:

@@ -86,6 +86,10 @@ class Unwinder:
             return list(self._arm_frames(registers["x29"], registers["pc"], registers["sp"]))
         return list(self._orc_frames(registers, _Memory(self.kernel), interrupted=True))
 
+    def call(self, caller: Mapping[str, int]) -> list[Frame]:
+        """The frames from a place behind a call on, by its rip, rsp and rbp (x86-64)."""
+        return list(self._orc_frames(caller, _Memory(self.kernel), interrupted=False))
+
     # x86-64
 
     def _orc_frames(self, start: Mapping[str, int], memory: _Memory, interrupted: bool) -> Iterator[Frame]:
