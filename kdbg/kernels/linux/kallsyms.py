@@ -179,20 +179,28 @@ class _Finder:
 
     def _markers_before_seqs(self, token_table: int) -> Iterator[tuple[int, tuple[int, ...]]]:
         """6.2 and 6.3: between markers and tokens lie three bytes a symbol, whose first ones are small."""
-        data = self._before(token_table, 3 * MOST_SYMBOLS // 4)
         large = bytes(byte > MOST_SYMBOLS >> 16 for byte in range(256))
-        ends = []
-        for phase in range(3):
-            last = data[phase::3].translate(large).rfind(1)
-            ends.append(phase + 3 * last if last >= 0 else 0)
-        end = min(ends) // 4 * 4  # the column of first bytes is the one with the longest run of small ones
+        for size in range(BACK, 3 * MOST_SYMBOLS // 4, BACK):  # no further back than is needed
+            data = self._before(token_table, size)
+            ends = []
+            for phase in range(3):
+                last = data[phase::3].translate(large).rfind(1)
+                ends.append(phase + 3 * last if last >= 0 else 0)
+            end = min(ends) // 4 * 4  # the column of first bytes is the one with the longest run of small ones
+            if end:
+                yield from self._markers_that_end(data, end, token_table)
+            if len(data) < size:
+                return
+
+    def _markers_that_end(self, data: bytes, end: int, after: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """What may be markers among the data before an address, and ends about there."""
         start = max(0, end - BACK)
         reach = min(len(data), end + 64) - start
         words = memoryview(data[start : start + reach // 4 * 4]).cast("I").tolist()
         for length in range((end - start) // 4, len(words) + 1):
             found = _ascending_tail(words[:length])
             if len(found) > 1:
-                yield token_table - len(data) + start + 4 * (length - len(found)), tuple(found)
+                yield after - len(data) + start + 4 * (length - len(found)), tuple(found)
 
     def _before(self, address: int, size: int) -> bytes:
         """Up to ``size`` bytes that end at an address."""
