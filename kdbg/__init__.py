@@ -30,7 +30,7 @@ from kdbg.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from os import PathLike
 
     from kdbg.dump import Dump
@@ -60,6 +60,8 @@ def open(  # noqa: A001
     raw: bool = False,
     base: int = 0,
     tell: Callable[[str], None] | None = None,
+    symbols: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
+    debuginfod: bool = False,
 ) -> Dump | ProcessTarget:
     """Open a dump by what its bytes say: a machine's, or the core of a process. Raises `FormatError`.
 
@@ -67,7 +69,9 @@ def open(  # noqa: A001
     the files of a split set, the program and the libraries of a process. ``root``: physical address of the kernel's top
     page table, where the dump tells none or a wrong one; in memory that tells nothing it is looked for. ``raw``: take
     the file for physical memory as it is (``dd`` of /dev/mem, .vmem) from the address ``base`` on. ``tell``: is called
-    with a line now and then where opening takes long.
+    with a line now and then where opening takes long. ``symbols``: files with debug information (a vmlinux, modules) or
+    folders of them; ``debuginfod``: whether servers may be asked for them (DEBUGINFOD_URLS). Files of another kernel
+    are refused: `Error`.
 
     The file is mapped, never written to. If somebody cuts it short while it is open, the system ends the process
     (SIGBUS) at the next read behind the new end: copy a dump that is still being written. Threads may share a dump: its
@@ -83,7 +87,11 @@ def open(  # noqa: A001
     if isinstance(found, Image):
         from kdbg.dump import Dump
 
-        return Dump(found.source.name, found, beside, root, tell)
+        dump = Dump(found.source.name, found, beside, root, tell)
+        files = [symbols] if isinstance(symbols, str | os.PathLike) else symbols
+        if files or debuginfod:
+            dump.use_symbols([os.fspath(name) for name in files], debuginfod)
+        return dump
     from kdbg.processcore import ProcessTarget
 
     return ProcessTarget(found.source.name, found, beside)

@@ -54,6 +54,10 @@ class Dump(Target):
         super().__init__(name, self.found_root.bits if self.found_root is not None else guest_bits(image))
         self.beside = tuple(beside)
         """Files given with the dump: a namelist."""
+        self.symbol_files: tuple[str, ...] = ()
+        """Files with debug information of its kernel, and folders of them (`use_symbols`)."""
+        self.debuginfod = False
+        """Whether debuginfod servers may be asked for them."""
         self.image = image
         self.notes.extend(image.damage + image.advice)
         if image.order_assumed:
@@ -115,6 +119,16 @@ class Dump(Target):
         if self.kernel is not None:
             found |= {"kernel", "symbols", self.kernel.family}
         return frozenset(found)
+
+    def use_symbols(self, paths: Sequence[str], debuginfod: bool = False) -> None:
+        """Take debug information of the kernel from files or folders, or from debuginfod servers.
+
+        Raises `Error` where what is given does not belong to the dump's kernel, or is not there.
+        """
+        if self.kernel is None or self.kernel.family != "linux":
+            raise Error(f"{self.name}: debug files are read for Linux kernels only")
+        self.symbol_files, self.debuginfod = tuple(paths), debuginfod
+        self.kernel.check_debug_files()
 
     # address spaces
 

@@ -186,6 +186,10 @@ class Kernel:
         contexts = self.target.image.contexts
         return contexts[0] if contexts else {}
 
+    def check_debug_files(self) -> None:
+        """Look at the debug files that were given. Raises `Error` where they are none of this kernel's."""
+        raise self._unknown("debug files")
+
     # memory and its books
 
     def mappings(self) -> list[FileMapping]:

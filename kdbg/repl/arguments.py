@@ -10,8 +10,8 @@ from kdbg.lang.settings import Settings
 FLAGS = frozenset("bfkmuwyACFKMOSUW")
 WITH_ARGUMENT = frozenset("eopsDILPRV")
 
-LONG_FLAGS = frozenset({"raw", "safe", "strict", "explain", "help", "version"})
-LONG_WITH_ARGUMENT = frozenset({"base", "format", "root", "script"})
+LONG_FLAGS = frozenset({"debuginfod", "raw", "safe", "strict", "explain", "help", "version"})
+LONG_WITH_ARGUMENT = frozenset({"base", "format", "root", "script", "symbols"})
 
 USAGE = """\
 Usage: kdbg [options] [file ...]
@@ -40,6 +40,9 @@ any file; N means unix.N and vmcore.N
     --base address     where that memory begins, hexadecimal (0)
     --root address     where the kernel's top page table is, hexadecimal, for a
                        dump that tells none (without it, it is looked for)
+    --symbols path     a kernel's debug file (vmlinux, MODULE.ko.debug), or a folder
+                       of them: lines, inlined functions, variables
+    --debuginfod       ask the servers of DEBUGINFOD_URLS for them
     --script file      run a file in place of standard input
     --format format    text, json, jsonl or csv
     --safe             no shell, no writing, no reading of other files: for
@@ -73,6 +76,7 @@ class Arguments:
     pid: str | None = None
     disassembler: str | None = None
     script: str | None = None
+    symbols: list[str] = field(default_factory=list)
     base: int | None = None
     root: int | None = None
     """Physical addresses."""
@@ -207,6 +211,9 @@ class _Parser:
     def _long_argument(self, name: str, value: str) -> None:
         if name == "script":
             self.made.script = value
+            return
+        if name == "symbols":
+            self.made.symbols.append(value)
             return
         if name in ("base", "root"):
             setattr(self.made, name, physical(name, value))

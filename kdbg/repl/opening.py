@@ -237,7 +237,15 @@ def _open_dump(files: list[str], arguments: Arguments, raw: bool = False) -> Tar
 
     try:
         with opening(files[0]) as tell:
-            dump = kdbg.open(*files, root=arguments.root, raw=raw, base=arguments.base or 0, tell=tell)
+            dump = kdbg.open(
+                *files,
+                root=arguments.root,
+                raw=raw,
+                base=arguments.base or 0,
+                tell=tell,
+                symbols=arguments.symbols,
+                debuginfod="debuginfod" in arguments,
+            )
     except NotADump:
         raise
     except Error as error:

@@ -14,6 +14,7 @@ DCMDS: Mapping[str, tuple[str, ...]] = {
     "kdbg.dcmds.linux.cpus": ("cpuinfo",),
     "kdbg.dcmds.linux.threads": ("threadlist", "findstack"),
     "kdbg.dcmds.linux.stacks": ("stacks",),
+    "kdbg.dcmds.linux.source": ("line",),
     "kdbg.dcmds.linux.processes": ("ps", "ptree", "pgrep", "pid2proc"),
     "kdbg.dcmds.linux.messages": ("msgbuf",),
     "kdbg.dcmds.linux.memory": ("pmap",),

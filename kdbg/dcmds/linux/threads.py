@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
-from kdbg.dcmds.linux.frames import frame_text
+from kdbg.dcmds.linux.frames import frame_text, place_text
 from kdbg.dcmds.registry import OPTIONAL, REQUIRED, Call, Table, View, dcmd, flag
 from kdbg.errors import CommandError, Error, ReadError
 from kdbg.kernels.linux.tasks import LinuxThread, Tasks
-from kdbg.kernels.linux.unwind import thread_stack, why_none
+from kdbg.kernels.linux.unwind import running, thread_stack, why_none
 from kdbg.kernels.linux.unwind_many import task_stacks
 from kdbg.records import Frame
+
+if TYPE_CHECKING:
+    from kdbg.dcmds.linux.source import SourceLine
 
 MODULE = "linux"
 
@@ -29,6 +33,8 @@ class ThreadStack:
     frames: tuple[Frame, ...]
     problem: str = ""
     """Why there are none."""
+    lines: tuple[tuple[SourceLine, ...], ...] = ()
+    """Of each frame, where that was asked for: its place in the sources, behind those of what is inlined there."""
 
 
 def find_thread_stack(call: Call, thread: LinuxThread) -> ThreadStack:
@@ -92,7 +98,14 @@ def stack_lines(found: ThreadStack, view: View, margin: str) -> list[str]:
     """The lines of a stack, or the word why there is none."""
     if found.problem:
         return [f"{margin}<{found.problem}>"]
-    return [f"{margin}{frame_text(frame, view)}" for frame in found.frames]
+    lines = []
+    for at, frame in enumerate(found.frames):
+        lines.append(f"{margin}{frame_text(frame, view)}")
+        for place in found.lines[at] if at < len(found.lines) else ():
+            function = f"{place.function} " if place.inlined else ""
+            mark = " (inlined)" if place.inlined else ""
+            lines.append(f"{margin}    at {function}{place_text(place)}{mark}")
+    return lines
 
 
 @dcmd(
@@ -147,9 +160,12 @@ def _findstack_text(record: ThreadStack, view: View) -> str | None:
     "findstack",
     "show the stack of a task",
     address=REQUIRED,
-    synopsis="[-v]",
+    synopsis="[-lv]",
     needs=("kernel",),
-    options=[flag("v", "taken for mdb's sake: everything is shown anyway")],
+    options=[
+        flag("l", "with source lines, and the functions that are inlined (wants debug files: --symbols)"),
+        flag("v", "taken for mdb's sake: everything is shown anyway"),
+    ],  # fmt: skip
     module=MODULE,
     text=_findstack_text,
     pipe=lambda record: None,
@@ -162,4 +178,17 @@ def findstack(call: Call) -> Iterator[ThreadStack]:
     found = find_thread_stack(call, read_thread(call, call.address))
     if found.problem:
         call.fail()
-    yield found
+    yield _with_lines(call, found) if call.options.l else found
+
+
+def _with_lines(call: Call, found: ThreadStack) -> ThreadStack:
+    """The stack with source lines. Raises `CommandError` where there are no debug files."""
+    from kdbg.dcmds.linux.source import frame_lines
+    from kdbg.kernels.linux.debuginfo import NOT_ASKED
+
+    info = call.kernel.debug_info
+    if not info:
+        raise CommandError(NOT_ASKED)
+    on_cpu = found.address in running(call.kernel)
+    lines = tuple(tuple(frame_lines(info, found.frames, at, on_cpu)) for at in range(len(found.frames)))
+    return replace(found, lines=lines)

@@ -24,6 +24,7 @@ from kdbg.vm.space import AddressSpace
 
 if TYPE_CHECKING:
     from kdbg.dump import Dump
+    from kdbg.kernels.linux.debuginfo import DebugInfo
     from kdbg.kernels.linux.modules import ModuleImage
     from kdbg.records import Cpu, Frame, LogEntry, Module, Process, Thread
     from kdbg.symbols.btf import BtfContainer
@@ -83,9 +84,10 @@ class Linux(Kernel):
         return LinuxSymbols(table, self._module_symbols)
 
     def _module_symbols(self) -> list[SymbolTable]:
+        from kdbg.kernels.linux import bpf
         from kdbg.kernels.linux.modules import symbol_table
 
-        tables = []
+        tables = [bpf.symbol_table(self)]
         for module in self.module_images:
             try:
                 tables.append(symbol_table(self, module))
@@ -172,6 +174,17 @@ class Linux(Kernel):
             raise
         except Error as error:
             raise TypeNotFound(symbol.name, error.reason) from None
+
+    @property
+    def debug_info(self) -> DebugInfo:
+        """What debug files add: lines, inlined functions, variables."""
+        from kdbg.kernels.linux.debuginfo import DebugInfo
+
+        return self.part(DebugInfo)
+
+    def check_debug_files(self) -> None:
+        """Open the debug file of the kernel. Raises `Error` where what was given is not this kernel's."""
+        self.debug_info.check()
 
     # memory
 

@@ -24,6 +24,8 @@ ZLIB, ZSTD = 1, 2
 LARGEST = 2 << 30
 """Bytes of a section that is unpacked or relocated."""
 MOST_RELOCATIONS = 1 << 24
+PIECE = 4 << 20
+"""Bytes that are searched at once."""
 NT_GNU_BUILD_ID = 3
 WIDTHS = {
     (62, 1): 8, (62, 10): 4, (62, 11): 4,  # R_X86_64_64, _32, _32S
@@ -73,19 +75,14 @@ class DebugFile:
         return self._relocated(section, data) if self.elf.type == ET_REL else data
 
     def find_all(self, name: str, pattern: bytes) -> Iterator[int]:
-        """Offsets at which a pattern lies in a section, ascending; what lies in the file is searched there."""
-        data, start, end = self.section(name), 0, 0
-        found: Callable[[bytes, int, int], int]
-        if isinstance(data, bytes):
-            found, end = data.find, len(data)
-        else:
-            section = self.elf.section(name)
-            assert section is not None
-            found, start, end = self._map.find, section.offset, section.offset + len(data)
-        at = found(pattern, start, end)
-        while at >= 0:
-            yield at - start
-            at = found(pattern, at + 1, end)
+        """Offsets at which a pattern lies in a section, ascending; the section is read a piece at a time."""
+        data = self.section(name)
+        for start in range(0, len(data), PIECE):
+            piece = bytes(data[start : start + PIECE + len(pattern) - 1])
+            at = piece.find(pattern)
+            while at >= 0:
+                yield start + at
+                at = piece.find(pattern, at + 1)
 
     # packed sections
 

@@ -15,7 +15,6 @@ from typing import Any
 from kdbg.errors import FormatError, TypeNotFound
 from kdbg.symbols.dwarf import reading
 from kdbg.symbols.dwarf.functions import AT_DECLARATION, AT_SPECIFICATION, original
-from kdbg.symbols.dwarf.sections import DebugFile
 from kdbg.symbols.dwarf.units import AT_NAME, Entry, Units
 from kdbg.symbols.model import Encoding, Kind, Member, Type
 
@@ -42,10 +41,12 @@ MOST_HITS = 1 << 16
 MOST_UNITS = 4096
 """Units that are gone through for one name."""
 MOST_MEMBERS = 1 << 16
-MOST_ENDINGS = 64
+MOST_ENDINGS = 1 << 16
 """Strings that end in a name which are held for that name."""
-SHORT = 8
-"""Names below this length may stand in the entries themselves: compilers write them there if that takes less."""
+INLINE = 4
+"""Strings of so many bytes stand in the entries themselves: a reference would take no less."""
+PIECE = 4 << 20
+"""Bytes that are searched at once."""
 
 
 class DwarfContainer:
@@ -287,12 +288,14 @@ class DwarfContainer:
         return entry
 
     def _hits(self, name: bytes) -> Iterator[int]:
-        """Offsets in .debug_info of what may be an entry's name."""
-        file = self.units.file
-        for place in _strings(file, name + b"\0"):
-            yield from islice(file.find_all(".debug_info", place.to_bytes(4, "little")), MOST_HITS)
-        if len(name) < SHORT:
-            yield from islice(file.find_all(".debug_info", name + b"\0"), MOST_HITS)
+        """Offsets in .debug_info of what may be an entry's name, or the reference to it."""
+        file, text = self.units.file, name + b"\0"
+        if len(text) <= INLINE:
+            yield from islice(file.find_all(".debug_info", text), MOST_HITS)
+        # linkers let a string be the end of a longer one
+        places = list(islice(file.find_all(".debug_str", text), MOST_ENDINGS))
+        if places:
+            yield from islice(_references(self.units.data, places, len(file.section(".debug_str"))), MOST_HITS)
 
     def names(self) -> Iterator[str]:
         """Nothing: all names are not known without going through all units."""
@@ -335,11 +338,20 @@ class _Pointer:
         return getattr(self.container, name)
 
 
-def _strings(file: DebugFile, text: bytes) -> Iterator[int]:
-    """Places of a string in .debug_str: the one of its own first; linkers let it be the end of a longer one, too."""
-    places = list(islice(file.find_all(".debug_str", text), MOST_ENDINGS))
-    data = file.section(".debug_str")
-    yield from sorted(places, key=lambda at: at > 0 and data[at - 1] != 0)
+def _references(data: bytes | memoryview, places: list[int], size: int) -> Iterator[int]:
+    """Offsets at which one of some numbers below ``size`` stands in four bytes, ascending within a piece."""
+    import numpy as np
+
+    wanted = np.zeros(size, bool)
+    wanted[places] = True
+    for start in range(0, len(data), PIECE):
+        piece = bytes(data[start : start + PIECE + 3])
+        found = []
+        for shift in range(4):
+            words = np.frombuffer(piece[shift : len(piece) - (len(piece) - shift) % 4], "<u4")
+            near = np.flatnonzero(words < size)
+            found.append(4 * near[wanted[words[near]]] + shift)
+        yield from (start + at for at in np.sort(np.concatenate(found)).tolist())
 
 
 def _spellings(words: list[str]) -> Iterator[str]:

@@ -341,7 +341,7 @@ class Units:
     @cached_property
     def offsets(self) -> list[int]:
         """Where units begin, ascending. Ends at a header that makes no sense."""
-        found, at = [], 0
+        found, at = list[int](), 0
         while at + 11 <= len(self.data) and len(found) < MOST_UNITS:
             found.append(at)
             length = int.from_bytes(self.data[at : at + 4], "little")
