@@ -48,6 +48,7 @@ TOP = 511
 ENOUGH = 3
 """Entries of the upper half besides the last with which a table of Linux has more than the image (direct map ...)."""
 LOW = 1 << 20
+BY_ENTRIES = "found by its entries"
 MOST_CANDIDATES, MOST_SECONDS = 256, 10.0
 """Different tables that are tried for a kernel, and for how long all in all: real memory has a handful."""
 LARGEST_IMAGE = 1 << 28
@@ -190,7 +191,7 @@ class _Search:
             space = AddressSpace(self.image, mode, address)
             kernel = self._seen(space, 64)
             if kernel:
-                how = "in the first megabyte, where processors are started" if address < LOW else "by its entries"
+                how = "found in the first megabyte, where processors are started" if address < LOW else BY_ENTRIES
                 found = Root(space, 64, "x86-64", how, kernel)
                 if kernel == "Solaris" or rich:
                     return found
@@ -204,7 +205,7 @@ class _Search:
             space = AddressSpace(self.image, X86_32_PSE, at + row * PAGE)
             kernel = self._seen(space, 32) if self._new("two", int(words[row, 768 // 2])) else ""
             if kernel:
-                return Root(space, 32, "x86", "by its entries", kernel)
+                return Root(space, 32, "x86", BY_ENTRIES, kernel)
         return None
 
     def _pae(self, at: int, words: NDArray[np.uint64]) -> Root | None:
@@ -224,7 +225,7 @@ class _Search:
             space = AddressSpace(self.image, PAE, at + row * 32)
             kernel = self._seen(space, 32)
             if kernel:
-                return Root(space, 32, "x86", "by its entries", kernel)
+                return Root(space, 32, "x86", BY_ENTRIES, kernel)
         return None
 
     def _seen(self, space: AddressSpace, bits: int) -> str:
@@ -269,7 +270,7 @@ class _Search:
             if space is not None and image.page(space.root >> 12) is not None:
                 kernel = kernel_seen(space, bits, text)
                 if kernel:
-                    return Root(space, bits, architecture, "VMCOREINFO in memory", kernel, told)
+                    return Root(space, bits, architecture, "found by VMCOREINFO in memory", kernel, told)
         image.architecture, image.bits = before
         if isinstance(image, RawMemory) and image.base != base_before:
             image.move(base_before)

@@ -112,6 +112,6 @@ def test_real_memory_whole(shared_dump: Callable[[str], Path], tmp_path: Path) -
         convert(open_image(str(dump)), str(out), form)
         with kdbg.open(dump) as before, kdbg.open(out) as after:
             assert after.found_root is not None
-            assert after.found_root.how.startswith("in the first megabyte")
+            assert after.found_root.how.startswith("found in the first megabyte")
             assert list(after.threads()) == list(before.threads())
             assert list(after.log()) == list(before.log())

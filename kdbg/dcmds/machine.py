@@ -48,6 +48,18 @@ class Status:
     details: Mapping[str, object] = field(default_factory=dict)
     """What the format tells of the hypervisor."""
     damage: tuple[str, ...] = ()
+    missing: int = 0
+    """Pages that the dump tells of and does not hold."""
+    missing_why: Mapping[str, int] = field(default_factory=dict)
+    """Why -> how many of them."""
+    complete: bool = True
+    compression: str = "none"
+    time: float | None = None
+    """When the dump was made, seconds since 1970, where it tells."""
+    page_tables: str | None = None
+    """Where they were found, or that they were given, in memory that tells nothing of them."""
+    advice: tuple[str, ...] = ()
+    """What would make the dump serve better."""
     hypervisor: str | None = None
     """Of the dump of a Xen host: its version, where it lies, its symbols."""
 
@@ -57,7 +69,7 @@ def machine_status(call: Call, **kernel: Any) -> Status:
     target: Any = call.target
     image = target.image
     below = getattr(target.kernel, "hypervisor", None)
-    pages = getattr(image, "pages_in_file", None)  # Xen's images know without a look at their tables
+    root = target.found_root
     return Status(
         file=os.path.basename(target.name),
         format=image.format,
@@ -66,12 +78,26 @@ def machine_status(call: Call, **kernel: Any) -> Status:
         architecture="x86-64" if (image.architecture, target.bits) == ("x86", 64) else image.architecture,
         paravirtual=image.paravirtual,
         cpus=len(image.contexts),
-        pages=len(target.pages) if pages is None else pages,
         details=dict(getattr(image, "hypervisor", {})),
-        damage=tuple(image.damage),
+        page_tables=f"{root.space.mode.name}, top at {root.space.root:x}, {root.how}" if root else None,
+        advice=tuple(image.advice),
         hypervisor=below.describe() if below is not None else None,
+        **_of_pages(image),
+        damage=tuple(image.damage),
         **kernel,
     )
+
+
+def _of_pages(image: Any) -> dict[str, Any]:
+    """What the dump holds and lacks."""
+    tables = getattr(image, "tables", None)
+    if tables is not None:  # of Xen: told without a look at the tables
+        pages = image.pages_in_file
+        why = {"cut off": tables.page_count - pages} if pages < tables.page_count else {}
+        return {"pages": pages, "missing": sum(why.values()), "missing_why": why, "complete": not image.damage}
+    info = image.describe()
+    told = {name: getattr(info, name) for name in ("pages", "missing", "missing_why", "complete", "time")}
+    return {**told, "compression": info.details.get("compression") or "none"}
 
 
 def status_text(record: Status, _: View) -> str:
@@ -89,11 +115,30 @@ def status_text(record: Status, _: View) -> str:
         lines.append(f"hypervisor: {record.hypervisor}")
     mode = "paravirtual " if record.paravirtual else ""
     size = f"{record.pages >> 8} MB" if record.pages >= 1 << 8 else f"{record.pages << 2} KB"
-    lines.append(f"machine: {mode}{record.architecture}, {record.cpus} CPU contexts, {record.pages} pages ({size})")
+    missing = ", ".join(f"{count} {why}" for why, count in record.missing_why.items())
+    of = f" of {record.pages + record.missing}: {missing}" if record.missing else ""
+    lines.append(f"machine: {mode}{record.architecture}, {record.cpus} CPU contexts, {record.pages} pages ({size}){of}")
+    if record.page_tables:
+        lines.append(f"page tables: {record.page_tables}")
     by = f", written by Xen {record.details['xen_version']}" if "xen_version" in record.details else ""
+    by += f", {record.compression}" if record.compression != "none" else ""
+    by += f", of {moment(record.time)}" if record.time is not None else ""
     lines.append(f"format: {record.format}{by}")
     lines += [f"damage: {sentence}" for sentence in record.damage]
+    if not record.complete and not record.damage:
+        lines.append("damage: the dump is not complete")
+    lines += [f"advice: {sentence}" for sentence in record.advice]
     return "\n".join(lines)
+
+
+def moment(seconds: float) -> str:
+    """A time since 1970 for a person; as a number where it is none of our days."""
+    from datetime import UTC, datetime
+
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError, OSError):
+        return str(seconds)
 
 
 @dcmd("status", "say what is looked at", address=OPTIONAL, words=None, needs=("dump",), module=MODULE, text=status_text,

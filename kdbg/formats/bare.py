@@ -97,14 +97,15 @@ class FlatMemory(BareMemory):
         """What the dump is."""
         from kdbg.records import Info
 
-        missing = self.segments.missing(len(self.pages))
+        pages = self.segments.count()
+        missing = self.segments.missing(pages)
         return Info(
             file=self.source.name,
             format=self.format,
             architecture=self.architecture,
             bits=self.bits,
             memory_size=self.segments.told() * PAGE,
-            pages=len(self.pages),
+            pages=pages,
             missing=sum(missing.values()),
             missing_why=missing,
             complete=not self.damage,

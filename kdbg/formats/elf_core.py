@@ -112,7 +112,8 @@ class ElfCore(LinuxImage):
         """What the dump is."""
         from kdbg.records import Info
 
-        missing = self.segments.missing(len(self.pages))
+        pages = self.pages_in_file
+        missing = self.segments.missing(pages)
         crashed = self.vmcoreinfo.get("CRASHTIME", "")
         return Info(
             file=self.source.name,
@@ -120,7 +121,7 @@ class ElfCore(LinuxImage):
             architecture=self.architecture,
             bits=self.bits,
             memory_size=self.segments.told() * PAGE,
-            pages=len(self.pages),
+            pages=pages,
             missing=sum(missing.values()),
             missing_why=missing,
             cpus=len(self.contexts),

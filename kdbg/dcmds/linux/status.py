@@ -33,9 +33,6 @@ class LinuxStatus(Status):
     panic_cause: str | None = None
     panic_cpu: int | None = None
     panic_thread: int | None = None
-    missing: int = 0
-    """Pages that the dump tells of and does not hold."""
-    complete: bool = True
 
 
 _MEMBERS = [one.name for one in fields(Status)]
@@ -60,7 +57,7 @@ def status(call: Call) -> Iterator[LinuxStatus]:
         modules=tuple(module.name for module in kernel.module_images),
         recognised=kernel.recognised,
     )
-    ended, whole = panic(kernel), kernel.target.image.describe()
+    ended = panic(kernel)
     yield LinuxStatus(
         **{name: getattr(told, name) for name in _MEMBERS},
         online_cpus=online(kernel),
@@ -72,8 +69,6 @@ def status(call: Call) -> Iterator[LinuxStatus]:
         panic_cause=ended.cause if ended else None,
         panic_cpu=ended.cpu if ended else None,
         panic_thread=ended.thread if ended else None,
-        missing=whole.missing,
-        complete=whole.complete,
     )
 
 
@@ -105,8 +100,6 @@ def _status_text(record: LinuxStatus, view: View) -> str:
         lines.append(f"panic{cpu}: {record.panic_message or record.panic_cause}")
         if record.panic_message and record.panic_cause:
             lines.append(f"cause: {record.panic_cause}")
-    if record.missing or not record.complete:
-        lines.append(f"dump: {'whole' if record.complete else 'cut off'}, {record.missing} pages are not in it")
     return "\n".join(lines)
 
 
