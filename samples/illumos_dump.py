@@ -23,7 +23,7 @@ from samples.solaris import Domain
 VALID, COMPLETE, LIVE, COMPRESSED, ENCRYPTED = 0x1, 0x2, 0x4, 0x8, 0x10
 ALL_PAGES = 0x20000
 DUMP_OFFSET = 65536
-NAMES = (b"SunOS", b"sample-host", b"5.11", b"builder", b"i86pc", b"i86pc")
+NAMES = (b"SunOS", b"sample-host", b"5.11", b"builder", b"i86pc")
 
 
 @dataclass
@@ -46,6 +46,7 @@ class IllumosDump:
     flags: int = ALL_PAGES
     slots: int | None = None
     """Slots of the translation hash, a power of two; None: as many as translations. Few make long chains."""
+    platform: bytes = b"i86pc"
     fill: bytes = field(default=b"", repr=False)
     """What lies between the header and the symbols, for readers that look there."""
 
@@ -62,7 +63,9 @@ class IllumosDump:
         told["flags"] |= self.flags | VALID | (COMPLETE if self.complete else 0) | (LIVE if self.live else 0)
         data = struct.pack("<4I", *(told[name] for name in ("magic", "version", "flags", "wordsize")))
         data += struct.pack("<5q", *(told[name] for name in ("start", "ksyms", "pfn", "map", "data")))
-        data += b"".join(name.ljust(257, b"\0") for name in NAMES) + self.panic.encode().ljust(200, b"\0")
+        data += b"".join(name.ljust(257, b"\0") for name in (*NAMES, self.platform)) + self.panic.encode().ljust(
+            200, b"\0"
+        )
         data += bytes(-len(data) % self.word)
         longs = ("crashtime", "pageshift", "pagesize", "hashmask", "nvtop", "npages", "ksyms_size", "ksyms_csize")
         data += struct.pack("<8q" if self.bits == 64 else "<8i", *(told[name] for name in longs))

@@ -19,6 +19,7 @@ from construct import Bytes, Int32sl, Int32ul, Int64sl, Int64ul, Padding, Struct
 
 from kdbg.errors import FormatError
 from kdbg.formats.frames import FrameColumn
+from kdbg.formats.illumos_xpv import FOREIGN_PFN, PLATFORM
 from kdbg.formats.image import NOT_IN_DUMP, Image, PageMap
 from kdbg.formats.source import Source
 from kdbg.records import Info
@@ -148,6 +149,30 @@ class IllumosDump(Image):
         held = self._store.held()
         return PageMap(np.unique(self.frames.array()[:held]))
 
+    @property
+    def platform(self) -> str:
+        """The platform of the kernel, as the header names it: i86pc, i86xpv."""
+        return _text(self.header.platform)
+
+    def made_up(self, frame: int) -> bool:
+        """Whether a frame is none of the machine's: a number made up for a page of Xen's (`formats.illumos_xpv`)."""
+        return self.platform == PLATFORM and bool(frame & FOREIGN_PFN[self.bits])
+
+    @functools.cached_property
+    def hypervisor_pages(self) -> int:
+        """Pages of Xen's in the dump: 0 where none ran, 1 (the shared page) where its domain 0 panicked, else many."""
+        if self.platform != PLATFORM:
+            return 0
+        import numpy as np
+
+        mark = FOREIGN_PFN[self.bits]
+        return int(np.count_nonzero(self.frames.array() & np.uint64(mark)))
+
+    def locate(self, frame: int) -> tuple[int | None, str | None]:
+        """As `Image.locate`: a made-up frame has no place in the machine's memory."""
+        pfn, missing = super().locate(frame)
+        return (None if self.made_up(frame) else pfn), missing
+
     # translations
 
     def frame_of(self, space: int, address: int) -> int | None:
@@ -258,6 +283,7 @@ class IllumosDump(Image):
                 "live": bool(header.flags & LIVE),
                 "panic": self.panic_string,
                 "uuid": self.uuid,
+                **({"pages_of_xen": self.hypervisor_pages} if self.hypervisor_pages else {}),
             },
         )
 

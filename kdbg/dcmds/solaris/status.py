@@ -29,6 +29,10 @@ class Status:
     """The message of the panic, where the dump is one that the kernel wrote itself."""
     content: str | None = None
     """Which pages such a dump holds."""
+    panicked: str | None = None
+    """"hypervisor" or "domain 0": which of the two that are in a dump of Solaris xVM; None for all others."""
+    hypervisor_pages: int | None = None
+    """Pages of the hypervisor's in such a dump."""
 
 
 @dcmd(
@@ -50,6 +54,7 @@ def status(call: Call) -> Iterator[Status]:
     """The dump and the system in it."""
     kernel, uname, image = call.kernel, call.kernel.uname, call.kernel.target.image
     native = image.format.startswith("illumos")
+    below = kernel.hypervisor_panicked
     yield Status(
         file=call.target.name,
         kind="crash dump" if native else "domain crash dump",
@@ -61,6 +66,8 @@ def status(call: Call) -> Iterator[Status]:
         image_uuid=image.uuid if native else _image_uuid(call),
         panic=image.panic_string if native else None,
         content=image.content if native else None,
+        panicked=None if below is None else "hypervisor" if below else "domain 0",
+        hypervisor_pages=image.hypervisor_pages if native and image.hypervisor_pages else None,
     )
 
 
@@ -85,6 +92,11 @@ def _status_text(record: Status) -> str:
         lines.append(f"image uuid: {record.image_uuid or '(not set)'}")
     if record.panic is not None:
         lines.append(f"panic message: {record.panic}")
+    if record.panicked is not None:
+        both = record.hypervisor_pages is not None and record.hypervisor_pages > 1
+        pages = f"; {record.hypervisor_pages} pages of it beside the kernel's" if both else ""
+        who = "hypervisor below" if record.panicked == "hypervisor" else "kernel of"
+        lines.append(f"panicked: the {who} domain 0{pages}")
     if record.content is not None:
         lines.append(f"dump content: {record.content}")
     return "\n".join(lines)

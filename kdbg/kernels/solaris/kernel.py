@@ -16,6 +16,7 @@ from kdbg.kernels.solaris.early import DEBUG_INFO_AT
 
 if TYPE_CHECKING:
     from kdbg.dump import Dump
+    from kdbg.formats.illumos_xpv import ByMachineFrame
     from kdbg.kernels.solaris.hat import Hats
     from kdbg.records import Cpu, Frame, LogEntry, Module, Process, Thread
     from kdbg.symbols.ctf import CtfContainer
@@ -154,9 +155,13 @@ class Solaris(Kernel):
 
         Raises `ReadError`, `TypeNotFound`, `CommandError`.
         """
+        from kdbg.vm.mapped import MachineTables
         from kdbg.vm.space import AddressSpace
 
-        return AddressSpace(self.target.image, self.space.mode, self.top_frame_of_as(address) << 12)
+        image, mode, root = self.target.image, self.space.mode, self.top_frame_of_as(address) << 12
+        if self.by_machine is not None:
+            return MachineTables(self.by_machine.dump, self.by_machine, mode, root)
+        return AddressSpace(image, mode, root)
 
     def top_frame_of_as(self, address: int) -> int:
         """Frame of a ``struct as``'s top page table, as page tables hold frames. Raises as `space_of_as`."""
@@ -165,10 +170,49 @@ class Solaris(Kernel):
             raise CommandError(f"{address:x}: an address space without a hat")
         pfn = int(hat.hat_htable.ht_pfn)
         image = self.target.image
+        if self.by_machine is not None:
+            image = self.by_machine
+        elif self.on_xvm:
+            raise CommandError("its page tables hold machine frames, and its list of these cannot be read")
         frame = image.pfn_to_mfn(pfn) if image.paravirtual else pfn
         if frame is None:
             raise CommandError(f"{address:x}: no machine frame for its top page table, pfn {pfn:x}")
         return frame
+
+    # domain 0 of Solaris xVM
+
+    @functools.cached_property
+    def on_xvm(self) -> bool:
+        """Whether it is the kernel of a native dump that ran on Xen: as domain 0 of Solaris xVM."""
+        from kdbg.formats.illumos_xpv import PLATFORM
+
+        return getattr(self.target.image, "platform", "") == PLATFORM
+
+    @functools.cached_property
+    def by_machine(self) -> ByMachineFrame | None:
+        """The pages of such a dump by the machine frames that its page tables hold; None where it is no such dump.
+
+        None, too, where the kernel's list of machine frames cannot be read.
+        """
+        from kdbg.formats.illumos_xpv import ByMachineFrame
+
+        books = self.page_tables() if self.on_xvm else None
+        if books is None or not books.has_frames:
+            return None
+        return ByMachineFrame(self.target.image, books.pfn_of, books.mfn_of)  # type: ignore[arg-type]
+
+    @functools.cached_property
+    def hypervisor_panicked(self) -> bool | None:
+        """Whether it was the hypervisor below it that panicked; None where there is none, or nothing tells.
+
+        The hypervisor hands its panic over to domain 0, which counts in ``xpv_panicking`` and dumps both.
+        """
+        if not self.on_xvm:
+            return None
+        try:
+            return int.from_bytes(self.memory.read(self.symbol("xpv_panicking").address, 4), "little", signed=True) > 0
+        except Error:
+            return None
 
     def mappings(self) -> list[FileMapping]:
         """The segments of the kernel's address space, named by the variables that they are."""

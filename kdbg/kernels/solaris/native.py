@@ -60,12 +60,14 @@ def find(target: Dump) -> tuple[MappedSpace, dict[str, int], list[Any]] | None:
     holder: list[Any] = []
 
     def root() -> int:
-        """Top page table of ``kas``, once the kernel's types are known."""
+        """Top page table of ``kas``, once the kernel's types are known; meanwhile the dump's map serves alone."""
         try:
+            space.by_machine = holder[0].by_machine
             frame: int = holder[0].top_frame_of_as(kas.address)
         except Error as error:
             target.note(f"the kernel's page tables were not found: {error}")
             return 0
         return frame << 12
 
-    return MappedSpace(image, kas.address, root), {"di_modules": modules.address}, holder
+    space = MappedSpace(image, kas.address, root)
+    return space, {"di_modules": modules.address}, holder
