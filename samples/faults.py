@@ -154,6 +154,13 @@ def in_hypervisor(domain: Domain, cpu: int = 0) -> Fault:
     return Fault("cpu.stuck-in-hypervisor", (planned.thread,), (), (), (cpu,))
 
 
+def killed(domain: Domain, cpu: int = 0) -> Fault:
+    """A vCPU that jumped to where nothing is mapped."""
+    planned = domain.planned.cpus[cpu]
+    planned.registers["rip" if "rip" in planned.registers else "eip"] = 0x1230
+    return Fault("", (), (), (0x1230,), (cpu,))
+
+
 FAULTS: Mapping[str, Callable[[Domain], Fault]] = {
     "lock_cycle": lock_cycle,
     "owner_gone": owner_gone,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kdbg.errors import Error
+from kdbg.errors import Error, Unmapped
 from kdbg.triage.account import Failure
 from kdbg.triage.case import Case
 from kdbg.triage.report import CodeLine, Evidence, Finding, KeyThread, Kind, Severity, Signature, Sure, Verdict
@@ -32,6 +32,9 @@ def verdict(case: Case, findings: Sequence[Finding]) -> Verdict:
     failure = case.failure
     if failure is not None:
         return Verdict(failure.kind, failure.message, Sure.CERTAIN, _evidence(failure, findings))
+    killed = _killed(case)
+    if killed is not None:
+        return killed
     for name, kind, sure in CAUSES:
         found = [one for one in findings if one.name == name]
         if found:
@@ -47,6 +50,38 @@ def verdict(case: Case, findings: Sequence[Finding]) -> Verdict:
         )
     sure = Sure.LIKELY if case.threads else Sure.POSSIBLE
     return Verdict(Kind.LIVE, "the system was running and nothing is found to be wrong with it", sure)
+
+
+def _killed(case: Case) -> Verdict | None:
+    """The end of a Xen domain that could not go on: a vCPU in the kernel whose place is not mapped in its own tables.
+
+    Xen ends a domain whose fault it cannot deliver (domain_crash of xen/common/domain.c); no kernel writes that down.
+    """
+    if not case.target.capabilities() >= {"vcpus"} or "Xen" not in case.target.image.format:
+        return None
+    for number, registers in enumerate(case.target.image.contexts):
+        place = registers.get("rip", registers.get("eip", 0))
+        why = _unmapped(case, place, [registers[name] for name in ("cr3", "user_cr3") if registers.get(name)])
+        if why is not None:
+            facts = (Evidence(f"vCPU {number} stands at {place:x}: {why}", f"::cpuregs -c {number}"),)
+            sentence = f"the hypervisor ended the domain: vCPU {number} stood at {place:x}, where nothing is mapped"
+            return Verdict(Kind.KILLED, sentence, Sure.LIKELY, facts)
+    return None
+
+
+def _unmapped(case: Case, place: int, roots: Sequence[int]) -> str | None:
+    """Why an address is mapped in none of the spaces; None where it is in one, or where that cannot be told."""
+    why = None
+    for root in roots if place else ():
+        try:
+            case.target.translate(place, root=root)
+        except Unmapped as error:
+            why = str(error)
+        except Error:
+            return None
+        else:
+            return None
+    return why
 
 
 def _evidence(failure: Failure, findings: Sequence[Finding]) -> tuple[Evidence, ...]:

@@ -122,7 +122,7 @@ def test_what_was_killed_is_tried_again(tmp_path: Path) -> None:
 def test_a_table_that_is_none_is_told(make: Callable[[Path], object], tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     make(path)
-    with pytest.raises(UsageError, match="no such table|no table of a fleet"):
+    with pytest.raises(UsageError, match=r"no such table|no table of a fleet"):
         read_table(str(path))
 
 

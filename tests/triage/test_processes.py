@@ -1,6 +1,6 @@
 """Cores of processes: their signal, a pointer of which a half got lost, a stack that was written over.
 
-The programs are in ``samples/process``; what gdb says of their cores is held against elsewhere (tests/test_processcore).
+The programs are in ``samples/process``; what gdb says of their cores is held against elsewhere.
 """
 
 from __future__ import annotations
