@@ -51,13 +51,15 @@ def deadlock() -> Report:
         Verdict(Kind.DEADLOCK, "2 threads wait for each other's locks in a circle", Sure.LIKELY,
                 (Evidence("lock.cycle: init and bash", "::locks"),)),
         signature(Kind.DEADLOCK, ("strread", "read")),
-        KeyThread(THREAD, 1, 1, "init/1", "sleep", "lock.cycle names it", 0, STACK, {"rip": 0xFFFFFFFFFB85A1F1, "rax": 0},
+        KeyThread(THREAD, 1, 1, "init/1", "sleep", "lock.cycle names it", 0, STACK,
+                  {"rip": 0xFFFFFFFFFB85A1F1, "rax": 0},
                   (CodeLine(0xFFFFFFFFFB85A1F1, "movq (%rax),%rdi", True), CodeLine(0xFFFFFFFFFB85A1F4, "ret"))),
         (CpuState(0, THREAD, "init/1", "strread", STACK), CpuState(1, None, "", "idle", STACK[:1])),
         (LogLine(12.5, 6, "root on /xpvd/xdf"), LogLine(1.2e9, 3, "BUG: bad thing")),
         (
             Finding("lock.cycle", Severity.ERROR, "init and bash wait for each other", "::locks",
-                    (Evidence("init has a, wants b", f"{LOCK:x}::mutex"),), (THREAD, OTHER), (LOCK, NEXT), analyser="locks"),
+                    (Evidence("init has a, wants b", f"{LOCK:x}::mutex"),), (THREAD, OTHER), (LOCK, NEXT),
+                    analyser="locks"),
             *(Finding("thread.blocked-long", Severity.WARNING, f"thread {number} waits", f"{number}::findstack",
                       analyser="waits") for number in range(5)),
             Finding("log.warning", Severity.WARNING, "the log has a warning, once: BUG: bad thing", "::msgbuf",
@@ -103,11 +105,11 @@ HOSTILE = (
     "  \t\n \r\n ",
     "",
 )
-"""What a dump's strings may hold: markup, ends of sections, controls, turned writing, halves of pairs, Markdown, bytes."""
+"""What a dump's strings may hold: markup, ends of sections, controls, turned writing, halves of pairs, bytes."""
 
 
 def hostile(text: str) -> Report:
-    """The report of a deadlock in which every string is ``text`` (and the file's name and the keys of mappings, too)."""
+    """The report of a deadlock in which every string is ``text``, and behind its findings those of `deadlock`."""
     made: Report = _with(as_known(deadlock()), text)
     return replace(made, findings=(*made.findings, *deadlock().findings))
 

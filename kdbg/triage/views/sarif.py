@@ -67,6 +67,7 @@ def _run(report: Report) -> Json:
         "results": results,
         "properties": {
             "verdict": report.verdict.kind.value,
+            "sentence": line(report.verdict.sentence),
             "sure": report.verdict.sure.value,
             "signature": line(report.signature.digest),
             "kernel": line(report.identity.kernel or ""),
