@@ -445,6 +445,10 @@ def slubs(kernel: Linux) -> Slubs:
     of = kernel.type("struct kmem_cache")
     if of.has("offset"):
         return Slubs(kernel)
+    if of.has("cpu_cache") and of.has("num"):
+        from kdbg.kernels.linux.slab_arrays import ArraySlabs
+
+        return ArraySlabs(kernel)
     raise SymbolNotFound("kmem_cache", "neither SLUB nor SLAB: its slabs cannot be followed")
 
 
