@@ -2,18 +2,17 @@
 
 With atheris its coverage guides the mutations; without it they come from seeds (`fuzz.mutations`) until time is up. The
 corpus is an undamaged dump of that kind with few pages, which `samples/` builds, and what lies in ``corpus/KIND/``:
-dumps that were answered wrongly once.
+dumps that were answered wrongly once. What is answered wrongly is left in the working directory.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-from fuzz.dumps import KINDS, probe, small
-from fuzz.mutations import mutated, watchdog
+from typing import Any
 
 FIRST_SEED = 100_000
 CORPUS = Path(__file__).parent.parent / "corpus"
@@ -21,6 +20,9 @@ CORPUS = Path(__file__).parent.parent / "corpus"
 
 def plain(kind: str, seconds: float, path: Path) -> int:
     """Damage the dump from one seed after the other; how many."""
+    from fuzz.dumps import KINDS, probe, small
+    from fuzz.mutations import mutated, watchdog
+
     whole, end, seed = KINDS[kind](small()), time.monotonic() + seconds, FIRST_SEED
     while time.monotonic() < end:
         path.write_bytes(mutated(whole, seed))
@@ -34,13 +36,18 @@ def plain(kind: str, seconds: float, path: Path) -> int:
     return seed - FIRST_SEED
 
 
-def guided(kind: str, seconds: float, path: Path) -> None:
+def guided(kind: str, seconds: float, path: Path, atheris: Any) -> None:
     """Let atheris damage the dump; it ends the process itself."""
-    import atheris
+    formats: AbstractContextManager[object] = atheris.instrument_imports(include=["kdbg.formats"])
+    with formats:  # the modules of a format are imported by the first dump of it
+        from fuzz.dumps import KINDS, probe, small
+        from fuzz.mutations import watchdog
 
+        whole = KINDS[kind](small())
+        path.write_bytes(whole)
+        probe(path)
     seeds = path.parent / "seeds"
     seeds.mkdir()
-    whole = KINDS[kind](small())
     (seeds / kind).write_bytes(whole)
 
     def one(data: bytes) -> None:
@@ -48,7 +55,6 @@ def guided(kind: str, seconds: float, path: Path) -> None:
         with watchdog():
             probe(path)
 
-    atheris.instrument_all()
     options = [f"-max_total_time={int(seconds)}", f"-max_len={2 * len(whole)}", "-rss_limit_mb=2000"]
     folders = [str(seeds), *(str(folder) for folder in [CORPUS / kind] if folder.is_dir())]
     atheris.Setup([sys.argv[0], *options, *folders], one)
@@ -61,11 +67,11 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "dump"
         try:
-            import atheris  # noqa: F401
+            import atheris
         except ImportError:
             print(f"{kind}: {plain(kind, seconds, path)} damaged dumps")
         else:
-            guided(kind, seconds, path)
+            guided(kind, seconds, path, atheris)
 
 
 if __name__ == "__main__":
