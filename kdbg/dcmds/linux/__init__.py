@@ -15,6 +15,7 @@ DCMDS: Mapping[str, tuple[str, ...]] = {
     "kdbg.dcmds.linux.threads": ("threadlist", "findstack"),
     "kdbg.dcmds.linux.stacks": ("stacks",),
     "kdbg.dcmds.linux.source": ("line",),
+    "kdbg.dcmds.linux.locals": ("locals",),
     "kdbg.dcmds.linux.processes": ("ps", "ptree", "pgrep", "pid2proc"),
     "kdbg.dcmds.linux.messages": ("msgbuf",),
     "kdbg.dcmds.linux.memory": ("pmap",),

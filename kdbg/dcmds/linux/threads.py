@@ -165,7 +165,7 @@ def _findstack_text(record: ThreadStack, view: View) -> str | None:
     options=[
         flag("l", "with source lines, and the functions that are inlined (wants debug files: --symbols)"),
         flag("v", "taken for mdb's sake: everything is shown anyway"),
-    ],  # fmt: skip
+    ],
     module=MODULE,
     text=_findstack_text,
     pipe=lambda record: None,

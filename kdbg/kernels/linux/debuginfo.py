@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from kdbg.symbols.dwarf.sections import DebugFile, build_id_of
 
 if TYPE_CHECKING:
     from kdbg.kernels.linux.kernel import Linux
+    from kdbg.symbols.dwarf.debugframe import DebugFrames
     from kdbg.symbols.dwarf.functions import Code, SourceFrame, UnitCode
     from kdbg.symbols.dwarf.lines import Place
     from kdbg.symbols.dwarf.types import DwarfContainer
@@ -41,6 +42,7 @@ class DebugModule:
         self.file = file
         self.slide = slide
         """What was added to the file's addresses when the dump was alive."""
+        self._frames: DebugFrames | None = None
 
     @cached_property
     def code(self) -> Code:
@@ -49,6 +51,14 @@ class DebugModule:
         from kdbg.symbols.dwarf.units import Units
 
         return Code(Units(self.file))
+
+    def frames(self, read: Callable[[int, int], bytes]) -> DebugFrames:
+        """Its call frame information; ``read`` reads the dump's memory."""
+        from kdbg.symbols.dwarf.debugframe import DebugFrames
+
+        if self._frames is None:
+            self._frames = DebugFrames(self.file.section(".debug_frame"), self.file.bits, read)
+        return self._frames
 
     @cached_property
     def types(self) -> DwarfContainer:

@@ -72,10 +72,12 @@ def type_space(kernel: Linux) -> TypeSpace[BtfContainer]:
 
 
 def _main(kernel: Linux) -> BtfContainer:
-    """The image's types; where it carries none, those that its structures show by their form. Raises `Error`."""
+    """The image's types; where it carries none, a debug file's, or those that its structures show. Raises `Error`."""
     try:
         return _of_image(kernel)
     except TypeNotFound:
+        if kernel.debug_info:
+            return kernel.debug_info.module(MAIN).types  # type: ignore[return-value]  # it answers as BTF does
         from kdbg.kernels.linux.probe import probed_types
 
         return probed_types(kernel)
@@ -112,6 +114,8 @@ def _by_header(kernel: Linux) -> BtfContainer:
 def _of_module(kernel: Linux, name: str, address: int, base: BtfContainer) -> BtfContainer:
     """A module's types. Raises `TypeNotFound` where it has none, `ReadError`, `FormatError`."""
     place = kernel.part(_ModuleBtf).by_module.get(address)
+    if place is None and kernel.debug_info:
+        return kernel.debug_info.module(name).types  # type: ignore[return-value]
     if place is None:
         raise TypeNotFound(name, "no symbolic debug information available for module")
     data, size = place
@@ -157,6 +161,9 @@ class Variables:
             return found
         if symbol.module == MAIN and symbol.name in VARIABLES:
             return self.kernel.type(VARIABLES[symbol.name])
+        if self.kernel.debug_info:
+            file = self.kernel.debug_info.module(symbol.module or MAIN)
+            return file.types.variable(symbol.name, symbol.address - file.slide)
         raise TypeNotFound(symbol.name, "No type information available for symbol")
 
     def _container(self, name: str) -> BtfContainer:

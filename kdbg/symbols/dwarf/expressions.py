@@ -111,8 +111,11 @@ def evaluate(
     read: Callable[[int, int], bytes],
     bits: int,
     first: int | None,
+    special: Mapping[int, Callable[[Cursor, list[int]], None]] | None = None,
 ) -> int:
     """What an expression comes to. ``first``: what lies on the stack at the start.
+
+    ``special``: operations that depend on more than registers and memory, by their codes; they go before all others.
 
     Raises `ValueError`, `IndexError` where it is wrong or asks for what is not known, `ReadError` of ``read``.
     """
@@ -121,7 +124,9 @@ def evaluate(
         if cursor.ended:
             return stack[-1]
         code = cursor.unsigned(1)
-        if 0x30 <= code < 0x50:
+        if special is not None and code in special:
+            special[code](cursor, stack)
+        elif 0x30 <= code < 0x50:
             stack.append(code - 0x30)
         elif 0x70 <= code < 0x90 or code == 0x92:
             number = cursor.uleb() if code == 0x92 else code - 0x70
