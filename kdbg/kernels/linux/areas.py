@@ -6,6 +6,7 @@ mm_struct.mmap by vm_next); arch/x86/include/asm/pgtable.h.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -85,9 +86,10 @@ class Area:
 VM_FLAGS = ((1, "r"), (2, "w"), (4, "x"))
 VM_SHARED, VM_MAYSHARE = 8, 0x80
 MOST_AREAS = 1 << 20
+_SPECIAL = re.compile(r"\[[a-z_]+\]")
 
 MEMBERS = {"start": "vm_start", "end": "vm_end", "flags": "vm_flags", "offset": "vm_pgoff", "file": "vm_file",
-           "next": "vm_next?"}  # fmt: skip
+           "operations": "vm_ops?", "private": "vm_private_data?", "next": "vm_next?"}  # fmt: skip
 
 
 class Areas:
@@ -123,12 +125,22 @@ class Areas:
             path = "[heap]"
         elif start <= stack < end:
             path = "[stack]"
+        elif told["operations"] and told["private"] and (named := self._special(told["private"])):
+            path = named
         elif mm.has("context") and mm.context.has("vdso") and start == int(mm.context.vdso):
             path = "[vdso]"
         shown = "".join(letter if flags & bit else "-" for bit, letter in VM_FLAGS)
         shown += "s" if flags & (VM_MAYSHARE | VM_SHARED) else "p"
         offset = told["offset"] * PAGE if told["file"] else 0
         return Area(address, start, end, shown, offset, path, flags)
+
+    def _special(self, mapping: int) -> str | None:
+        """What the kernel shows to every process ([vvar], [uprobes]): a vm_special_mapping begins with its name."""
+        try:
+            name = self.kernel.string(self.kernel.word(mapping), 32)
+        except Error:
+            return None
+        return name if _SPECIAL.fullmatch(name) else None
 
     def _linked(self, first: int) -> Iterator[int]:
         """Before 6.1: by vm_next."""

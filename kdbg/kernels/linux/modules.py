@@ -2,8 +2,8 @@
 
 What its head looks like has stood since 2.6 (include/linux/module.h): state, list, name. Two members further down are
 known by what they point to: ``kallsyms`` (4.5 on) to a ``struct mod_kallsyms`` (symtab, num_symtab, strtab) whose
-tables begin with the null symbol and the empty name; ``core_layout.base`` or ``mem[MOD_TEXT].base``, the first pointer
-to a whole page in modules' memory that a size follows.
+tables begin with the null symbol and the empty name; ``core_layout.base`` or (6.4 on) ``mem[MOD_TEXT].base``, the first
+pointer to a whole page near by that may run, which a size follows.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from kdbg.errors import Error, ReadError
 from kdbg.symbols.table import SHN_ABS, SymbolTable
+from kdbg.vm.modes import flag_names
 
 if TYPE_CHECKING:
     from kdbg.kernels.linux.kernel import Linux
@@ -25,6 +26,8 @@ PROBED = 2048
 """Bytes of struct module that are looked at."""
 MOST_SYMBOLS = 1 << 20
 MOST_SIZE = 1 << 30
+FARTHEST = 1 << 31
+"""A module's text lies nearer to its struct module: calls within it reach no farther."""
 ENTRY_SIZE = {64: 24, 32: 16}
 """Bytes of Elf64_Sym and Elf32_Sym."""
 
@@ -82,13 +85,26 @@ def _probe(kernel: Linux, address: int) -> ModuleImage:
         pointer = int.from_bytes(data[at : at + word], "little")
         if not kernel.in_kernel(pointer) or pointer % word:
             continue
-        if not base and pointer % 4096 == 0 and (found := _size_behind(data, at + word)):
+        if not base and (found := _size_behind(data, at + word)) and _is_text(kernel, pointer, address):
             base, size = pointer, found
         if not tables[1]:
             tables = _mod_kallsyms(kernel, pointer) or tables
         if base and tables[1]:
             break
     return ModuleImage(address, name, base, size, *tables)
+
+
+def _is_text(kernel: Linux, base: int, module: int) -> bool:
+    """Whether a module's text may begin at an address: a page near its struct module, of its own, that may run."""
+    if base % 4096 or abs(base - module) >= FARTHEST:
+        return False
+    try:
+        found = kernel.space.translate(base)
+    except Error:
+        return False
+    if kernel.bits == 32:  # nothing forbids to run data, but the direct map has no modules
+        return found.physical != base - kernel.lowest
+    return not {"noexec", "pxn"} & set(flag_names(kernel.space.mode, found.entry))
 
 
 def _size_behind(data: bytes, at: int) -> int:

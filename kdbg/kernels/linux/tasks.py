@@ -5,11 +5,12 @@ threads on its ``signal->thread_head`` (before 3.14 and where that is missing: `
 CPUs hang nowhere: init_task is the first CPU's, the others' are told by the per-CPU run queues.
 
 Sources: include/linux/sched.h (task_struct; TASK_* and EXIT_*), include/linux/sched/signal.h; fs/proc/array.c
-(task_state_array: the letters and words).
+(task_state_array: the letters and words; proc_task_name), kernel/kthread.c (struct kthread.full_name).
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ _REPORTED, _IDLE, _IDLE_INDEX = 0x7F, 0x402, 8
 _LOCK_WAIT, _FROZEN = 0x1000, 0x8000
 """TASK_RTLOCK_WAIT and TASK_FROZEN are shown as uninterruptible sleep."""
 
+COMM_SIZE, MOST_NAME = 16, 256
+"""TASK_COMM_LEN; bytes of a thread's whole name at most."""
 WORKER, KERNEL_THREAD = 0x20, 0x200000
 """PF_WQ_WORKER and PF_KTHREAD of task_struct.flags."""
 
@@ -130,7 +133,7 @@ class Tasks:
             address=address,
             pid=found["tgid"],
             tid=found["pid"],
-            name=found["name"].encode("latin-1").decode("utf-8", "replace"),
+            name=self._name(address, found),
             state=state_name(state, found["exit_state"]),
             cpu=cpu,
             process=found["leader"],
@@ -146,6 +149,23 @@ class Tasks:
             signal=found["signal"],
             started=found["started"],
         )
+
+    def _name(self, address: int, found: dict[str, Any]) -> str:
+        """A task's name; of the kernel's own threads whole, where ``comm`` has no room for it, as /proc shows it."""
+        name: str = found["name"].encode("latin-1").decode("utf-8", "replace")
+        flags: int = found["flags"]
+        if len(found["name"]) < COMM_SIZE - 1 or flags & (KERNEL_THREAD | WORKER) != KERNEL_THREAD:
+            return name
+        try:
+            whole = self.kernel.at("struct kthread", self.kernel.word(address + self._kthread_at)).full_name
+            return str(whole.string(MOST_NAME)) if int(whole) else name
+        except Error:  # before 5.17 it is kept nowhere
+            return name
+
+    @functools.cached_property
+    def _kthread_at(self) -> int:
+        """Offset of the pointer to struct kthread. Raises `TypeNotFound` before 5.17."""
+        return self.layout.type.member("worker_private").offset
 
     # walks
 

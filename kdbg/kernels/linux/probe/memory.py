@@ -152,7 +152,10 @@ def _areas(table: Table, owners: list[tuple[int, int]]) -> None:
         return words_of(table.kernel, shown, inode) == words_of(table.kernel, dentries, of_dentry) and all(dentries)
 
     file = put(AREA, "vm_file", "struct file *", samples.first_word(are_files, 2 * word))
-    put(AREA, "vm_pgoff", "unsigned long", file - word if file is not None else None)
+    if file is not None:
+        put(AREA, "vm_ops", "void *", file - 2 * word)
+        put(AREA, "vm_pgoff", "unsigned long", file - word)
+        put(AREA, "vm_private_data", "void *", file + word)
 
 
 # address spaces

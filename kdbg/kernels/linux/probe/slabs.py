@@ -7,10 +7,10 @@ object_size, reciprocal_size, offset ...; refcount, ctor, inuse, align before th
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kdbg.errors import Error
-from kdbg.kernels.linux.lists import nodes
 from kdbg.kernels.linux.probe.samples import Column, Samples, share, some, words_of
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ KNOWN = {"task_struct", "dentry", "kmem_cache"}
 """Caches that every kernel has."""
 _KMALLOC = re.compile(r"kmalloc-(\d+)(k?)")
 PAGE = 4096
+MOST_CACHES = 10_000
 CACHES = {
     "task_struct": "task_struct", "mm_struct": "mm_struct", "vm_area_struct": "vm_area_struct", "pid": "pid",
     "nsproxy": "nsproxy", "cred_jar": "cred", "files_cache": "files_struct", "filp": "file", "dentry": "dentry",
@@ -90,10 +91,22 @@ def _ring(kernel: Linux) -> tuple[int, dict[int, str]] | None:
         return bool(_name(kernel, node))
 
     for head in kernel.part(Places).heads(check):
-        found = {node: _name(kernel, node) for node in nodes(kernel, head, "slab_caches")}
+        found = {node: _name(kernel, node) for node in _along(kernel, head)}
         if set(found.values()) >= KNOWN:
             return head, found
     return None
+
+
+def _along(kernel: Linux, head: int) -> Iterator[int]:
+    """The nodes behind a head as far as there are any: most of what is tried is no list at all."""
+    at, seen = kernel.word(head), {head}
+    try:
+        while at not in seen and kernel.in_kernel(at) and len(seen) < MOST_CACHES:
+            seen.add(at)
+            yield at
+            at = kernel.word(at)
+    except Error:
+        return
 
 
 def _name(kernel: Linux, node: int) -> str:
