@@ -21,6 +21,8 @@ CELLS = 256
 """Stretches of the map that have something in them, at most."""
 MOST_CELLS = 1 << 13
 """Stretches in all: the holes between them are long where memory lies at both ends of 4 GiB."""
+CUT_OFF = "cut off"
+"""In the reason why a page is missing."""
 MOST_TABLES = 1 << 16
 """Page tables that are looked for: 256 MiB of them."""
 
@@ -30,9 +32,12 @@ def memory_map(target: Any) -> MemoryMap | None:
     if target.kind != "dump":
         return None
     image: Image = target.image
+    info = image.describe()
     pfns = image.pages.array
     excluded, lost = image.excluded, image.lost
     top = max([int(pfns[-1]) + 1 if len(pfns) else 0, *(end for _, end in (*excluded[-1:], *lost[-1:]))])
+    if not info.complete:
+        top += info.missing
     if not top:
         return None
     stretch = 1 << (-(-top // MOST_CELLS) - 1).bit_length()
@@ -44,11 +49,14 @@ def memory_map(target: Any) -> MemoryMap | None:
             break
         stretch *= 2
     tables = page_tables(target)
+    cells = "".join(map(_cell, held.tolist(), left_out.tolist(), gone.tolist(), [stretch] * size))
+    if not info.complete and not lost:
+        cells = _asked(image, cells, stretch)
     return MemoryMap(
         stretch,
-        "".join(map(_cell, held.tolist(), left_out.tolist(), gone.tolist(), [stretch] * size)),
+        cells,
         len(pfns),
-        dict(image.describe().missing_why),
+        dict(info.missing_why),
         None if tables is None else len(tables),
         "" if tables is None else _tenths(_counted(tables[tables < top], stretch, size), stretch),
         _tenths(held, stretch),
@@ -97,6 +105,16 @@ def _covered(ranges: Ranges, stretch: int, size: int) -> Counts:
     reaching = np.where(before > 0, bounds[before - 1, 1], 0)
     below: Counts = total[before] - np.where(before > 0, np.maximum(reaching - edges, 0), 0)
     return np.diff(below)
+
+
+def _asked(image: Image, cells: str, stretch: int) -> str:
+    """The map with what is lost in it, from a format that tells it of single pages alone: the middle one is asked."""
+    lost = {
+        number
+        for number, cell in enumerate(cells)
+        if cell == " " and CUT_OFF in image.why_pfn_missing(number * stretch + stretch // 2)
+    }
+    return "".join("." if number in lost else cell for number, cell in enumerate(cells))
 
 
 def _cell(held: int, left_out: int, lost: int, stretch: int) -> str:
