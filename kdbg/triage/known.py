@@ -29,6 +29,7 @@ CONDITIONS = ("signature", "finding", "message", "kernel")
 MOST_SEARCHED = 1 << 16
 """Characters of a message that a pattern is tried on."""
 _RANGE = re.compile(r"(<=|>=|==|!=|<|>)\s*(\d+(?:\.\d+)*)$")
+_BEGINS = re.compile(r"\s*\[\[\s*issue\s*\]\]")
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
 
 
@@ -110,8 +111,8 @@ def _of_file(path: Path) -> Iterator[Issue]:
     import tomllib
 
     try:
-        with path.open("rb") as file:
-            told = tomllib.load(file)
+        text = path.read_bytes().decode()
+        told = tomllib.loads(text)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -123,7 +124,13 @@ def _of_file(path: Path) -> Iterator[Issue]:
         try:
             yield _issue(one)
         except (ValueError, TypeError, re.error) as error:
-            raise UsageError(f"{path}: issue {number}: {error}") from None
+            raise UsageError(f"{path}: issue {number}{_place(text, number)}: {error}") from None
+
+
+def _place(text: str, number: int) -> str:
+    """The line at which an issue begins, for a sentence; nothing where the file is written in some other way."""
+    lines = [at for at, line in enumerate(text.splitlines(), 1) if _BEGINS.match(line)]
+    return f" (line {lines[number - 1]})" if len(lines) >= number else ""
 
 
 def _issue(told: Mapping[str, Any]) -> Issue:
@@ -155,7 +162,7 @@ def _text(told: Mapping[str, Any], name: str) -> str | None:
 def _texts(told: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = told.get(name, ())
     values: Sequence[Any] = (value,) if isinstance(value, str) else value
-    if not all(isinstance(one, str) for one in values):
+    if not isinstance(values, Sequence) or not all(isinstance(one, str) for one in values):
         raise TypeError(f"{name} is no list of texts")
     return tuple(values)
 
