@@ -169,6 +169,7 @@ class LinuxGuest:
         area = self.places["module"] = 0xFFFFFFFFC0201000
         head, struct_at = self.places["modules"], area + 0x2000
         tables_at, symbols_at, strings_at = struct_at + 0x300, area + 0x3000, area + 0x3800
+        space.ensure(area, 0x1000, TEXT_FLAGS)
         names = b"\0sample_init\0sample_data\0"
         symbols = [(0, 0, 0, 0, 0, 0), (1, 2, 0, 1, area + 0x10, 0x20), (13, 1, 0, 2, struct_at + 0x800, 8)]
         space.write(symbols_at, b"".join(struct.pack("<IBBHQQ", *symbol) for symbol in symbols))
