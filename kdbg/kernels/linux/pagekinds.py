@@ -180,10 +180,9 @@ class PageKinds:
         import numpy as np
 
         begins = np.flatnonzero((found == FREE) & (orders <= MOST_ORDER))
-        steps = np.zeros(len(found) + 1, np.int64)
         ends = np.minimum(begins + (1 << orders[begins].astype(np.int64)), len(found))
-        np.add.at(steps, begins, 1)
-        np.add.at(steps, ends, -1)
+        count = len(found) + 1
+        steps = np.bincount(begins, minlength=count) - np.bincount(ends, minlength=count)
         found[np.cumsum(steps[:-1]) > 0] = FREE
 
     def _is_memory(self, chunk: Chunk) -> NDArray[np.bool_]:

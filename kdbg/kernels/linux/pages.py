@@ -120,7 +120,16 @@ def read_pages(kernel: Linux, address: int, size: int) -> tuple[bytes, list[tupl
     """``size`` bytes at an address, zeros where pages cannot be read; and (start, end) of these, address as 0."""
     parts: list[bytes | memoryview] = []
     absent: list[tuple[int, int]] = []
-    page_at, at = kernel.space.page, 0
+    page_at, image, at = kernel.space.page, kernel.target.image, 0
+    if not image.paravirtual:  # what is mapped in one piece is read in one
+        for run in kernel.space.runs(address, address + size):
+            if run.address != address + at:
+                break
+            try:
+                parts.append(image.read_physical(run.frame << 12, run.size))
+            except ReadError:
+                break
+            at += run.size
     while at < size:
         start = address + at & PAGE - 1
         length = min(PAGE - start, size - at)
