@@ -62,6 +62,7 @@ def open(  # noqa: A001
     tell: Callable[[str], None] | None = None,
     symbols: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
     debuginfod: bool = False,
+    cache: bool = True,
 ) -> Dump | ProcessTarget:
     """Open a dump by what its bytes say: a machine's, or the core of a process. Raises `FormatError`.
 
@@ -71,7 +72,7 @@ def open(  # noqa: A001
     the file for physical memory as it is (``dd`` of /dev/mem, .vmem) from the address ``base`` on. ``tell``: is called
     with a line now and then where opening takes long. ``symbols``: files with debug information (a vmlinux, modules) or
     folders of them; ``debuginfod``: whether servers may be asked for them (DEBUGINFOD_URLS). Files of another kernel
-    are refused: `Error`.
+    are refused: `Error`. ``cache``: whether what is worked out of a kernel is kept on disk (`kdbg.diskcache`).
 
     The file is mapped, never written to. If somebody cuts it short while it is open, the system ends the process
     (SIGBUS) at the next read behind the new end: copy a dump that is still being written. Threads may share a dump: its
@@ -87,7 +88,7 @@ def open(  # noqa: A001
     if isinstance(found, Image):
         from kdbg.dump import Dump
 
-        dump = Dump(found.source.name, found, beside, root, tell)
+        dump = Dump(found.source.name, found, beside, root, tell, cache)
         files = [symbols] if isinstance(symbols, str | os.PathLike) else symbols
         if files or debuginfod:
             dump.use_symbols([os.fspath(name) for name in files], debuginfod)

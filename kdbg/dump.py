@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kdbg.diskcache import DiskCache, usual_folder
 from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.formats.image import Image, PageMap
 from kdbg.target import FileMapping, Space, Target
@@ -47,7 +48,13 @@ class Dump(Target):
     kind = "dump"
 
     def __init__(
-        self, name: str, image: Image, beside: Sequence[str] = (), root: int | None = None, tell: Tell | None = None
+        self,
+        name: str,
+        image: Image,
+        beside: Sequence[str] = (),
+        root: int | None = None,
+        tell: Tell | None = None,
+        cache: bool = True,
     ) -> None:
         self.found_root = self._find_root(image, root, tell) if image.bare or root is not None else None
         """The kernel's page tables, where they were given, or found in memory that tells nothing of them."""
@@ -58,6 +65,8 @@ class Dump(Target):
         """Files with debug information of its kernel, and folders of them (`use_symbols`)."""
         self.debuginfod = False
         """Whether debuginfod servers may be asked for them."""
+        self.cache = DiskCache(usual_folder() if cache else None)
+        """What is kept of kernels from one session to the next."""
         self.image = image
         self.notes.extend(image.damage + image.advice)
         if image.order_assumed:
@@ -74,6 +83,7 @@ class Dump(Target):
             image.advice.append("no page tables of a kernel were found in this memory: --root ADDRESS names them")
         elif image.bare:
             image.architecture, image.bits = found.architecture, found.bits
+            image.machine_known = True  # type: ignore[attr-defined]
             if found.vmcoreinfo is not None:
                 image.vmcoreinfo = found.vmcoreinfo
         return found

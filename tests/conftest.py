@@ -19,6 +19,8 @@ from samples import unpack
 from samples.plan import Planned
 from samples.solaris import Domain, SolarisDomain, standard
 
+os.environ["KDBG_CACHE"] = "off"  # tests leave nothing in the home of whoever runs them
+
 
 @pytest.fixture(scope="session")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:

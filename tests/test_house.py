@@ -16,7 +16,7 @@ HOME = Path(kdbg.__file__).parent
 ROOT = HOME.parent
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "records", "sorting"),
+    ("errors", "records", "sorting", "diskcache"),
     ("formats",),
     ("vm",),
     ("symbols",),

@@ -10,7 +10,7 @@ from kdbg.lang.settings import Settings
 FLAGS = frozenset("bfkmuwyACFKMOSUW")
 WITH_ARGUMENT = frozenset("eopsDILPRV")
 
-LONG_FLAGS = frozenset({"debuginfod", "raw", "safe", "strict", "explain", "help", "version"})
+LONG_FLAGS = frozenset({"debuginfod", "no-cache", "raw", "safe", "strict", "explain", "help", "version"})
 LONG_WITH_ARGUMENT = frozenset({"base", "format", "root", "script", "symbols"})
 
 USAGE = """\
@@ -43,6 +43,7 @@ any file; N means unix.N and vmcore.N
     --symbols path     a kernel's debug file (vmlinux, MODULE.ko.debug), or a folder
                        of them: lines, inlined functions, variables
     --debuginfod       ask the servers of DEBUGINFOD_URLS for them
+    --no-cache         keep nothing of kernels on disk from session to session
     --script file      run a file in place of standard input
     --format format    text, json, jsonl or csv
     --safe             no shell, no writing, no reading of other files: for

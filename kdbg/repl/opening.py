@@ -245,6 +245,7 @@ def _open_dump(files: list[str], arguments: Arguments, raw: bool = False) -> Tar
                 tell=tell,
                 symbols=arguments.symbols,
                 debuginfod="debuginfod" in arguments,
+                cache="no-cache" not in arguments and "safe" not in arguments,
             )
     except NotADump:
         raise

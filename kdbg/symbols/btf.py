@@ -9,8 +9,10 @@ Source: the kernel's Documentation/bpf/btf.rst, <linux/btf.h>.
 from __future__ import annotations
 
 import struct
+import zlib
 from array import array
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from kdbg.errors import FormatError, TypeNotFound
 from kdbg.symbols.model import Encoding, Kind, Member, Type
@@ -39,13 +41,30 @@ _PLAIN = (INT, TYPEDEF, FLOAT)
 _SINGLE, _DOUBLE, _LONG_DOUBLE = 1, 2, 6
 
 
+class Keep(Protocol):
+    """Where `BtfContainer` keeps where its records lie, from one session to the next."""
+
+    name: str
+    """Of what is kept: its kind and the kernel's build id."""
+
+    def get(self, name: str) -> bytes | None: ...  # noqa: D102
+    def put(self, name: str, data: bytes) -> None: ...  # noqa: D102
+
+
 class BtfContainer:
     """The types of a kernel, or of one of its modules on top of the kernel's (``base``).
 
     Raises `FormatError` where the header or the records contradict their sizes.
     """
 
-    def __init__(self, data: bytes, bits: int = 64, base: BtfContainer | None = None, name: str = "vmlinux") -> None:
+    def __init__(
+        self,
+        data: bytes,
+        bits: int = 64,
+        base: BtfContainer | None = None,
+        name: str = "vmlinux",
+        keep: Keep | None = None,
+    ) -> None:
         self.name = name
         self.bits = bits
         self.base = base
@@ -65,7 +84,7 @@ class BtfContainer:
         self._strings = bytes(data[size + string_at : size + string_at + string_size])
         self._first: int = base.end if base is not None else 1
         self._string_base: int = base.string_end if base is not None else 0
-        self._places = self._scan()
+        self._places = self._kept(data, keep) if keep is not None else self._scan()
         self.end: int = self._first + len(self._places)
         """The number behind its last type."""
         self.string_end: int = self._string_base + len(self._strings)
@@ -76,6 +95,19 @@ class BtfContainer:
 
     def _fail(self, reason: str) -> FormatError:
         return FormatError(self.name, f"damaged BTF: {reason}")
+
+    def _kept(self, data: bytes, keep: Keep) -> array[int]:
+        """`_scan`, or what was kept of it where that can be right: places in the records, ascending."""
+        name = f"{keep.name}-{zlib.crc32(data):x}-{len(data):x}"
+        found, places = keep.get(name), array("I")
+        if found is not None and len(found) % 4 == 0:
+            places.frombytes(found)
+            numbers = places.tolist()
+            if numbers and not numbers[0] and numbers[-1] <= len(self._words) - 3 and sorted(numbers) == numbers:
+                return places
+        places = self._scan()
+        keep.put(name, places.tobytes())
+        return places
 
     def _scan(self) -> array[int]:
         """Places of the records among the words. The loop over all of them is kept flat: it decides the start-up."""

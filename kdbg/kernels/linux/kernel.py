@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.kernels.kernel import Kernel
 from kdbg.kernels.linux import kallsyms
+from kdbg.kernels.linux.keeping import kept
 from kdbg.kernels.linux.mapping import REGIONS, ImageMapping, region
 from kdbg.kernels.linux.symbols import KallsymsTable, LinuxSymbols
 from kdbg.kernels.linux.vmcoreinfo import VmCoreInfo, of_page, scan
@@ -62,14 +63,17 @@ class Linux(Kernel):
         if target.image.host is not None:
             from kdbg.kernels.linux.dom0 import Dom0
 
-            return Dom0.below(target)
+            below = Dom0.below(target)
+            if below is not None:
+                return below
         told = VmCoreInfo(target.image.vmcoreinfo)
         text, mapping = told.symbols.get("_stext"), None
         for space in _spaces(target):
-            mapping = ImageMapping(space, *region(space, target.bits, text))
-            banner = find_banner(mapping)
+            found = ImageMapping(space, *region(space, target.bits, text))
+            banner = find_banner(found)
             if banner is not None:
-                return cls(target, mapping, banner)
+                return cls(target, found, banner)
+            mapping = mapping if mapping is not None and mapping.segments else found
         if mapping is not None and told.release:  # a part of a dump, without the image
             return cls(target, mapping, (None, told.release, ""))
         return None
@@ -80,7 +84,7 @@ class Linux(Kernel):
     def symbols(self) -> LinuxSymbols:
         """The symbols of its image, and of its modules."""
         layout = self.layout
-        table = KallsymsTable(self.mapping, layout, self.bits) if layout is not None else None
+        table = KallsymsTable(self.mapping, layout, self.bits, kept(self, "kallsyms")) if layout is not None else None
         return LinuxSymbols(table, self._module_symbols)
 
     def _module_symbols(self) -> list[SymbolTable]:

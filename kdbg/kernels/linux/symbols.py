@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from kdbg.kernels.linux.kallsyms import BLOCK, Layout, decode_offset
+from kdbg.kernels.linux.keeping import Kept
 from kdbg.kernels.linux.mapping import ImageMapping
 from kdbg.symbols.table import (
     SHN_ABS,
@@ -43,7 +45,8 @@ class KallsymsTable:
 
     module = MAIN
 
-    def __init__(self, image: ImageMapping, layout: Layout, bits: int) -> None:
+    def __init__(self, image: ImageMapping, layout: Layout, bits: int, keep: Kept | None = None) -> None:
+        self._keep = keep
         self.layout = layout
         self._image = image
         self._bits = bits
@@ -204,19 +207,36 @@ class KallsymsTable:
     def text(self) -> str:
         """All names with their type letters, in order, `SEPARATOR` before the first and behind each."""
         if self._text is None:
-            names, at, parts = self._compressed() + bytes(2), 0, []
-            end = len(names) - 2  # damaged lengths may lead beyond it
-            for _ in range(self.layout.count):
-                length = names[at]
-                at += 1
-                if length & 0x80:
-                    length = length & 0x7F | names[at] << 7
-                    at += 1
-                parts.append(names[at : at + length].decode("latin-1"))
-                at = min(at + length, end)
-            joined = SEPARATOR + SEPARATOR.join(parts) + SEPARATOR
-            self._text = joined.translate([*self._tokens, SEPARATOR])
+            self._text = self._kept_text() or self._expanded()
         return self._text
+
+    def _kept_text(self) -> str | None:
+        """The names as they were kept of an earlier session."""
+        found = self._keep.get(self._kept_name()) if self._keep is not None else None
+        if found is None or found.count(b"\0") != self.layout.count - 1:
+            return None
+        return f"\0{found.decode('latin-1')}\0".replace("\0", SEPARATOR)
+
+    def _kept_name(self) -> str:
+        """Their name: the kernel's, with the sum of all that they are expanded from."""
+        total = zlib.crc32(b"\0".join(self.layout.tokens), zlib.crc32(self._compressed()))
+        return f"{self._keep.name if self._keep is not None else ''}-{total:x}-{self.layout.count:x}"
+
+    def _expanded(self) -> str:
+        names, at, parts = self._compressed() + bytes(2), 0, []
+        end = len(names) - 2  # damaged lengths may lead beyond it
+        for _ in range(self.layout.count):
+            length = names[at]
+            at += 1
+            if length & 0x80:
+                length = length & 0x7F | names[at] << 7
+                at += 1
+            parts.append(names[at : at + length].decode("latin-1"))
+            at = min(at + length, end)
+        text = (SEPARATOR + SEPARATOR.join(parts) + SEPARATOR).translate([*self._tokens, SEPARATOR])
+        if self._keep is not None:
+            self._keep.put(self._kept_name(), text[1:-1].replace(SEPARATOR, "\0").encode("latin-1"))
+        return text
 
     # by address
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kdbg.errors import Error, FormatError, SymbolNotFound, TypeNotFound
+from kdbg.kernels.linux.keeping import kept
 from kdbg.kernels.linux.lists import elements
 from kdbg.symbols.btf import HEADER, LARGEST, MAGIC, BtfContainer
 from kdbg.symbols.model import Type
@@ -90,7 +91,7 @@ def _of_image(kernel: Linux) -> BtfContainer:
         end = kernel.image_symbol("__stop_BTF").address
         if not 0 < end - start <= LARGEST:
             raise TypeNotFound(MAIN, NONE)
-        return BtfContainer(kernel.mapping.read(start, end - start), kernel.bits)
+        return BtfContainer(kernel.mapping.read(start, end - start), kernel.bits, keep=kept(kernel, "btf"))
     except SymbolNotFound:
         return _by_header(kernel)
 
