@@ -21,12 +21,14 @@ from pathlib import Path
 from samples.dump_notes import EM_X86_64, note, qemu_state, status, vmcoreinfo
 from samples.elf_dump import ElfDump, Load
 from samples.kallsyms import BLOCK, compress
-from samples.linux import LinuxGuest
+from samples.linux import RELEASE, LinuxGuest
 from samples.memory import LONG, PAGE, Bit, Frames, PageTables, Space
 
 START = 0xFFFF82D040000000
 """XEN_VIRT_START of Xen 4.17."""
 DIRECT = 0xFFFF830000000000
+KERNEL_MAP = 0xFFFFFFFF80000000
+"""__START_KERNEL_map of Linux."""
 TEXT = START + 0x200000
 RODATA, DATA = TEXT + 0x100000, TEXT + 0x200000
 STACK = 0x8000
@@ -45,6 +47,8 @@ class XenHost:
     qemu: bool = False
     own_symbols: bool = True
     """Whether the hypervisor has its own symbol table."""
+    dom0_alone: bool = False
+    """Whether the dump holds domain 0's pages alone, and its VMCOREINFO tells where its tables are."""
     linux: bool = True
     """Whether domain 0 runs the Linux guest; else nobody knows what it runs."""
 
@@ -96,7 +100,9 @@ class XenHost:
         root[256 * 8 : 272 * 8] = mine.pages[tables.root][256 * 8 : 272 * 8]
         if not self.linux:
             root[511 * 8 :] = bytes(8)
-        self.frames = {mfn: bytes(page) for mfn, page in mine.pages.items()}
+        kept = (self.top, self.middle) if self.dom0_alone else mine.pages
+        self.frames = {mfn: bytes(mine.pages[mfn]) for mfn in kept}
+        self.root_pfn = upper.tables.root
         self.mfns = {pfn: upper.frames.mfn(pfn) for pfn in upper.frames}
         self.frames |= {self.mfns[pfn]: bytes(upper.frames.pages[pfn]) for pfn in upper.frames}
         self._cpus(tables.root << 12, vcpus[0])
@@ -195,7 +201,8 @@ class XenHost:
         entries[0x10] = 1 << 62 | 0x10  # identity: no page of its own
         upper.write(address, struct.pack(f"<{len(entries)}Q", *entries))
         upper.write(self.guest.places["xen_max_p2m_pfn"], struct.pack("<Q", most + 1))
-        middle, self.top = mine.take(), mine.take()
+        self.middle, self.top = mine.take(), mine.take()
+        middle = self.middle
         numbers = [upper.frames.mfn(upper.pages[address // PAGE + at]) for at in range(leaves)]
         mine.pages[middle][: 8 * leaves] = struct.pack(f"<{leaves}Q", *numbers)
         mine.pages[middle][8 * leaves :] = b"\xff" * (PAGE - 8 * leaves)
@@ -204,6 +211,8 @@ class XenHost:
     def _cpus(self, idle_root: int, vcpu: dict[str, int]) -> None:
         pc = self.places["kexec_crash_save_cpu"] + 0x20
         control = {"cr0": 0x80050033, "cr2": 0x1234, "cr4": 0x150660}
+        if self.dom0_alone:  # what ran then was another domain
+            vcpu = vcpu | {"cr3": idle_root}
         first = {"rip": pc, "rsp": self.places["sp 0"], "cr3": idle_root}
         second = {"rip": pc, "rsp": self.places["sp 1"], "cr3": idle_root if self.qemu else vcpu["cr3"],
                   "gs_base": vcpu["gs_base"]}  # fmt: skip
@@ -228,6 +237,9 @@ class XenHost:
         told = {"PAGESIZE": "4096", "SYMBOL(domain_list)": f"{self.places['domain_list']:x}",
                 "OFFSET(domain.domain_id)": "0", "OFFSET(domain.next_in_list)": "136",
                 "SYMBOL(pgd_l4)": f"{self.places['pgd_l4']:x}"}  # fmt: skip
+        if self.dom0_alone:
+            told_by_linux = {"OSRELEASE": RELEASE, "SYMBOL(init_level4_pgt)": f"{KERNEL_MAP + self.root_pfn * PAGE:x}"}
+            found += note("VMCOREINFO", 0, vmcoreinfo(told_by_linux))
         return found + note("VMCOREINFO_XEN", 0, vmcoreinfo(told).ljust(1024, b"\0"))
 
 

@@ -68,7 +68,6 @@ def machine_status(call: Call, **kernel: Any) -> Status:
     """What the image tells, and what is known of the kernel."""
     target: Any = call.target
     image = target.image
-    below = getattr(target.kernel, "hypervisor", None)
     root = target.found_root
     return Status(
         file=os.path.basename(target.name),
@@ -81,7 +80,7 @@ def machine_status(call: Call, **kernel: Any) -> Status:
         details=dict(getattr(image, "hypervisor", {})),
         page_tables=f"{root.space.mode.name}, top at {root.space.root:x}, {root.how}" if root else None,
         advice=tuple(image.advice),
-        hypervisor=below.describe() if below is not None else None,
+        hypervisor=_hypervisor(target),
         **_of_pages(image),
         damage=tuple(image.damage),
         **kernel,
@@ -98,6 +97,17 @@ def _of_pages(image: Any) -> dict[str, Any]:
     info = image.describe()
     told = {name: getattr(info, name) for name in ("pages", "missing", "missing_why", "complete", "time")}
     return {**told, "compression": info.details.get("compression") or "none"}
+
+
+def _hypervisor(target: Any) -> str | None:
+    """A line on the hypervisor in the dump of a Xen host."""
+    below, host = getattr(target.kernel, "hypervisor", None), target.image.host
+    if below is not None:
+        found: str = below.describe()
+        return found
+    if host is None:
+        return None
+    return f"Xen {host.details.get('xen_version', '')}".rstrip() + ", of which the dump does not hold enough"
 
 
 def status_text(record: Status, _: View) -> str:

@@ -59,6 +59,12 @@ KNOWN = (
     Known(0, bytes.fromhex("a8190173618f23fd"), "a standalone dump of s390", S390),
     Known(0, b"DISKDUMP", "a diskdump (before makedumpfile)", LKCD),
     Known(0, b"sadump\0\0", "a dump of Fujitsu's sadump", "`makedumpfile -l -x VMLINUX FILE OUT` converts it"),
+    Known(
+        4096,
+        b"sadump\0\0",
+        "a dump of Fujitsu's sadump on a medium of its own",
+        "`makedumpfile -l -x VMLINUX FILE OUT` converts it",
+    ),
     Known(0, bytes.fromhex("defec8ed"), "a crash dump of Solaris on SPARC (big-endian)", "mdb on SPARC opens it"),
     Known(0, b"minidump FreeBSD/", "a minidump of a FreeBSD kernel", FREEBSD),
     Known(0, b"LinuxGuestRecord", "an image of `xm save`", "`xm restore FILE`, pause the domain, then `xm dump-core`"),

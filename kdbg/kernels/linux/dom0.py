@@ -15,7 +15,7 @@ from kdbg.errors import Error, ReadError
 from kdbg.formats.xen_host import FANOUT
 from kdbg.formats.xen_host import Dom0 as Dom0Image
 from kdbg.kernels.linux.kernel import Linux
-from kdbg.kernels.xen.hypervisor import Hypervisor
+from kdbg.kernels.xen.hypervisor import Hypervisor, Running
 from kdbg.records import Cpu, Frame
 from kdbg.vm.modes import PRESENT
 
@@ -35,19 +35,20 @@ MOST_ROOTS = 64
 class Dom0(Linux):
     """The kernel of domain 0."""
 
-    hypervisor: Hypervisor
+    hypervisor: Hypervisor | None = None
+    """None where the dump does not hold enough of it to be seen."""
 
     @classmethod
     def below(cls, target: Dump) -> Dom0 | None:
-        """Domain 0's kernel in the dump of a host, or None: no hypervisor is found, or no Linux above it."""
-        hypervisor = Hypervisor.find(target)
-        if hypervisor is None:
+        """Domain 0's kernel in the dump of a host, or None where no Linux is found there."""
+        host, hypervisor = target.image.host, Hypervisor.find(target)
+        if host is None:
             return None
-        image = hypervisor.host.dom0
+        image = host.dom0
         inner = type(target)(target.name, image)
         inner.notes = target.notes
         found = cls.detect(inner)
-        if found is None:
+        if found is None and hypervisor is not None:
             image.roots = top_tables(hypervisor, image)
             found = cls.detect(inner) if image.roots else None
         if not isinstance(found, Dom0):
@@ -78,22 +79,28 @@ class Dom0(Linux):
             return None
 
     def _module_symbols(self) -> list[SymbolTable]:
-        below = self.hypervisor.table
+        below = self.hypervisor.table if self.hypervisor is not None else None
         return [*super()._module_symbols(), *([below] if below is not None else [])]
 
     def describe(self) -> str:
         """Both kernels."""
-        return f"{super().describe()}, domain 0 of Xen {self.hypervisor.version}".rstrip()
+        version = self.hypervisor.version if self.hypervisor is not None else ""
+        return f"{super().describe()}, domain 0 of Xen {version}".rstrip()
 
     # CPUs
 
     def cpus(self) -> Iterator[Cpu]:
         """The machine's CPUs by their place among the notes; with the task of domain 0 that is on one."""
         for number, registers in enumerate(self.target.image.contexts):
-            running = self.hypervisor.running(registers) if self.hypervisor.holds(registers.get("rip", 0)) else None
+            running = self._running(registers)
             known = self._vcpus.get(number) if running is None or running.domain in (0, None) else None
             thread, area = (known.thread, known.address) if known is not None else (None, None)
             yield Cpu(number, registers, thread, area)
+
+    def _running(self, registers: Mapping[str, int]) -> Running | None:
+        """What the hypervisor had on the CPU with these registers, if it was in the hypervisor."""
+        below = self.hypervisor
+        return below.running(registers) if below is not None and below.holds(registers.get("rip", 0)) else None
 
     @functools.cached_property
     def _vcpus(self) -> Mapping[int, Cpu]:
@@ -103,13 +110,13 @@ class Dom0(Linux):
 
     def registers(self) -> Mapping[str, int]:
         """The registers of the CPU that started the crash kernel, else of the first one."""
-        return self.hypervisor.representative()
+        return self.hypervisor.representative() if self.hypervisor is not None else super().registers()
 
     def cpu_stack(self, registers: Mapping[str, int]) -> list[Frame]:
         """The frames of a CPU: in the hypervisor, then, where it was entered from domain 0, in its kernel."""
-        if not self.hypervisor.holds(registers.get("rip", 0)):
+        if self.hypervisor is None or not self.hypervisor.holds(registers.get("rip", 0)):
             return super().cpu_stack(registers)
-        found, running = self.hypervisor.stack(registers), self.hypervisor.running(registers)
+        found, running = self.hypervisor.stack(registers), self._running(registers)
         if running is None or running.domain != 0:
             return found
         first, *others = super().cpu_stack({**registers, **running.guest})

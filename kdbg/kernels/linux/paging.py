@@ -14,6 +14,8 @@ from kdbg.vm.space import AddressSpace
 START_KERNEL_MAP = 0xFFFFFFFF80000000
 """__START_KERNEL_map of x86-64 (asm/page_64_types.h): from here on the kernel image is mapped, phys_base behind 0."""
 PAGE_OFFSET_32 = 0xC0000000
+TOP_TABLES = ("SYMBOL(init_top_pgt)", "SYMBOL(init_level4_pgt)", "SYMBOL(swapper_pg_dir)")
+"""What the kernel's top table is called: the last is a macro for the first (4.13 on) or the second on x86-64."""
 
 
 def told_space(image: Image, vmcoreinfo: Mapping[str, str]) -> AddressSpace | None:
@@ -21,13 +23,17 @@ def told_space(image: Image, vmcoreinfo: Mapping[str, str]) -> AddressSpace | No
     try:
         if image.architecture == "arm64":
             return _arm64_space(image, vmcoreinfo)
-        top = int(vmcoreinfo.get("SYMBOL(init_top_pgt)") or vmcoreinfo["SYMBOL(swapper_pg_dir)"], 16)
+        top = int(next(vmcoreinfo[key] for key in TOP_TABLES if key in vmcoreinfo), 16)
         if image.bits == 64:
             mode = X86_64_LA57 if vmcoreinfo.get("NUMBER(pgtable_l5_enabled)") == "1" else X86_64
-            return AddressSpace(image, mode, top - START_KERNEL_MAP + int(vmcoreinfo.get("NUMBER(phys_base)", "0")))
+            root = top - START_KERNEL_MAP + int(vmcoreinfo.get("NUMBER(phys_base)", "0"))
+            if image.paravirtual:  # of a domain 0; page tables hold machine frames
+                frame = image.pfn_to_mfn(root >> 12)
+                return None if frame is None else AddressSpace(image, mode, frame << 12)
+            return AddressSpace(image, mode, root)
         mode = PAE if vmcoreinfo.get("CONFIG_X86_PAE") == "y" else X86_32_PSE
         return AddressSpace(image, mode, top - PAGE_OFFSET_32)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, StopIteration):
         return None
 
 

@@ -228,6 +228,18 @@ def test_a_host_without_a_known_domain_0(host: Callable[..., Opened]) -> None:
     assert opened.read(opened.planned.places["messages"], 5) == b"(XEN)"
 
 
+def test_domain_0_is_found_by_its_own_word(host: Callable[..., Opened]) -> None:
+    """Of a dump without the hypervisor's pages, whose CPUs ran something else: by VMCOREINFO and the list of frames."""
+    opened = host(dom0_alone=True)
+    assert opened.kernel.hypervisor is None
+    assert "hypervisor: Xen 4.17, of which the dump does not hold enough" in opened.says("::status")
+    banner = opened.planned.guest.places["linux_banner"]
+    assert opened.read(banner, 13) == b"Linux version"
+    assert opened.translate(banner).physical == opened.translate(banner).mfn << 12 | banner & 0xFFF
+    assert opened.symbol("cpu_idle").address == opened.planned.guest.places["cpu_idle"]
+    assert opened.says("::cpustack -c 0")[0].startswith(f"0x{opened.planned.registers[0]['rip']:x}()")
+
+
 # damage
 
 
