@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from kdbg.dcmds.registry import Walk, Walker, WalkError
 from kdbg.errors import Error
+from kdbg.kernels.linux.slab_forms import Slab
 from kdbg.kernels.linux.slabs import SlabCaches
-from kdbg.kernels.linux.slub import Slab, SlabPages
+from kdbg.kernels.linux.slub import SlabPages
 
 if TYPE_CHECKING:
     from kdbg.target import Target

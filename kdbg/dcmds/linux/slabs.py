@@ -18,8 +18,9 @@ from kdbg.dcmds.registry import (
     word,
 )
 from kdbg.errors import CommandError, Error
+from kdbg.kernels.linux.slab_forms import Slab
 from kdbg.kernels.linux.slabs import CacheUse, SlabCache, SlabCaches, cache_use, use_of_caches
-from kdbg.kernels.linux.slub import Slab, SlabPages
+from kdbg.kernels.linux.slub import SlabPages
 
 MODULE = "linux"
 UNITS = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))
@@ -216,7 +217,7 @@ def _integrity_text(record: Integrity, view: View) -> str:
 )
 def kmem_verify(call: Call) -> Iterator[Integrity]:
     """Check one cache or all."""
-    from kdbg.kernels.linux.slub import verify
+    from kdbg.kernels.linux.slab_check import verify
 
     kernel = call.kernel
     try:

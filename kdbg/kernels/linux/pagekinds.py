@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import Error, ReadError, TypeNotFound
 from kdbg.kernels.linux.pages import Chunk, PageMap
-from kdbg.kernels.linux.slub import SlabMark
+from kdbg.kernels.linux.slab_forms import SlabMark
 
 if TYPE_CHECKING:
     import numpy as np

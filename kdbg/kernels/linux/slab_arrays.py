@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from kdbg.errors import Error, ReadError, TypeNotFound
 from kdbg.kernels.linux.places import per_cpu_offsets
-from kdbg.kernels.linux.slub import Cache, Slab, Slubs
+from kdbg.kernels.linux.slab_forms import Cache, Slab
+from kdbg.kernels.linux.slub import Slubs
 
 if TYPE_CHECKING:
     from kdbg.kernels.linux.kernel import Linux

@@ -12,11 +12,11 @@ before it struct page), include/linux/page-flags.h (PG_slab; since 6.10 a page t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kdbg.errors import Error, ReadError, SymbolNotFound, TypeNotFound
+from kdbg.errors import Error, ReadError, SymbolNotFound
 from kdbg.kernels.linux.pages import DirectMap, PageMap
+from kdbg.kernels.linux.slab_forms import CACHE_MEMBERS, Cache, Problem, Slab, SlabMark, Totals, slab_form
 from kdbg.kernels.linux.slabs import SlabCaches, cache_span
 from kdbg.symbols.layouts import Layout
 
@@ -26,109 +26,6 @@ if TYPE_CHECKING:
 MOST_OBJECTS = 1 << 15
 """Objects that a slab can have: struct slab counts them in 15 bits."""
 MOST_PAGES = 1 << 10
-PGTY_SLAB = "PGTY_slab"
-
-CACHE_MEMBERS = {"size": "size", "object_size": "object_size", "offset": "offset?", "random": "random?",
-                 "pad": "red_left_pad?", "cpu_slab": "cpu_slab?", "order": "oo.x?", "name": "name",
-                 "objects": "num?"}  # fmt: skip
-SLAB_MEMBERS = {"cache": "slab_cache", "freelist": "freelist", "inuse": "inuse?", "objects": "objects?",
-                "frozen": "frozen?", "active": "active?", "first": "s_mem?"}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Slab:
-    """A slab: some pages full of objects of one cache."""
-
-    address: int
-    """Of its struct slab (before 5.17: struct page)."""
-    cache: int
-    pfn: int
-    pages: int
-    first: int
-    """Address of its first object."""
-    objects: int
-    in_use: int
-    """Objects that are not on the slab's own list; those on a CPU's list are among them."""
-    frozen: bool
-    """Whether it belongs to a CPU."""
-    freelist: int
-    """Its first free object, 0 for none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cache:
-    """What is needed of a kmem_cache to find its objects."""
-
-    address: int
-    name: str
-    size: int
-    object_size: int
-    offset: int
-    """Of the pointer to the next free object in a free object."""
-    random: int | None
-    pad: int
-    """Bytes before the first object."""
-    cpu_slab: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What the slabs of a cache have together."""
-
-    slabs: int
-    pages: int
-    objects: int
-    in_use: int
-    """Those on CPUs' lists of free ones are among them."""
-    partial: int
-    """Slabs with free objects on their own lists."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something wrong with a slab."""
-
-    slab: int
-    cache: int
-    text: str
-
-
-def slab_form(kernel: Linux) -> tuple[Any, Layout]:
-    """(type, members) of what describes a slab. Raises `TypeNotFound`."""
-    try:
-        of = kernel.type("struct slab")
-        if of.has("slab_cache"):
-            return of, Layout(of, SLAB_MEMBERS)
-    except TypeNotFound:
-        pass
-    of = kernel.type("struct page")
-    return of, Layout(of, SLAB_MEMBERS)
-
-
-class SlabMark:
-    """How a struct page tells that it begins a slab. Raises `TypeNotFound` where no way is known."""
-
-    def __init__(self, kernel: Linux) -> None:
-        of = kernel.type("struct page")
-        told = kernel.vmcoreinfo
-        flags = dict(kernel.type("enum pageflags").enumerators)
-        self.offset, self.mask, self.value = of.member("flags").offset, 0, 0
-        if "PG_slab" in flags:
-            self.mask = self.value = 1 << flags["PG_slab"]
-            return
-        self.offset, self.mask = of.member("page_type").offset, 0xFFFFFFFF
-        numbers = told.of_kind("NUMBER", 10) if told is not None else {}
-        if "PAGE_SLAB_MAPCOUNT_VALUE" in numbers:
-            self.value = numbers["PAGE_SLAB_MAPCOUNT_VALUE"] & self.mask
-            return
-        types = dict(kernel.type("enum pagetype").enumerators)
-        if PGTY_SLAB not in types:
-            raise TypeNotFound(PGTY_SLAB, "nothing tells how slabs are marked")
-        self.value = types[PGTY_SLAB] << 24
-
-    def holds(self, data: bytes) -> bool:
-        """Whether the struct page in the bytes begins a slab."""
-        return int.from_bytes(data[self.offset : self.offset + 4], "little") & self.mask == self.value
 
 
 class Slubs:
@@ -143,6 +40,8 @@ class Slubs:
         of = kernel.type("struct kmem_cache")
         self._caches, self._span = Layout(of, CACHE_MEMBERS), cache_span(of)
         self._known: dict[int, Cache] = {}
+        self._has_sheaves = of.has("cpu_sheaves")
+        self._in_sheaves: dict[int, dict[int, int | None]] = {}
         self._of_cpus: dict[int, dict[int, list[tuple[int, int]]]] = {}
         self._head = self.pages.offset("compound_head")
         self._read, self._word = kernel.memory.read, kernel.bits // 8
@@ -211,6 +110,8 @@ class Slubs:
         found: dict[int, int | None] = dict.fromkeys(self._chain(cache, slab, slab.freelist))
         for cpu, first in self.cpu_lists(cache).get(slab.address, ()):
             found.update((at, cpu) for at in self._chain(cache, slab, first))
+        if kept := self._sheaves(cache):
+            found.update((at, kept[at]) for at in self.objects(slab) if at in kept)
         return found
 
     def own_free(self, slab: Slab) -> list[int]:
@@ -237,9 +138,20 @@ class Slubs:
                     found.setdefault(told["slab"], []).append((cpu, told["freelist"]))
         return found
 
+    def _sheaves(self, cache: Cache) -> dict[int, int | None]:
+        """The free objects of a cache in sheaves (6.18 on)."""
+        if not self._has_sheaves:
+            return {}
+        found = self._in_sheaves.get(cache.address)
+        if found is None:
+            from kdbg.kernels.linux.sheaves import sheaf_objects
+
+            found = self._in_sheaves[cache.address] = sheaf_objects(self.kernel, cache.address)
+        return found
+
     def on_cpus(self, cache: Cache) -> int:
-        """How many free objects of a cache are on the lists of CPUs."""
-        count = 0
+        """How many free objects of a cache are on the lists of CPUs, and in sheaves."""
+        count = len(self._sheaves(cache))
         for address, lists in self.cpu_lists(cache).items():
             try:
                 slab = self.slab(address)
@@ -450,22 +362,3 @@ def slubs(kernel: Linux) -> Slubs:
 
         return ArraySlabs(kernel)
     raise SymbolNotFound("kmem_cache", "neither SLUB nor SLAB: its slabs cannot be followed")
-
-
-def verify(swept: SlabPages, cache: int) -> Iterator[str]:
-    """What is wrong with the slabs of a cache, a sentence each. Raises `ReadError` where it is no cache."""
-    books = swept.slubs
-    of, listed = books.cache(cache), books.cpu_lists(books.cache(cache))
-    for slab in swept.of(cache):
-        before = len(books.problems)
-        own = books.own_free(slab)
-        books.free(slab)
-        told = [problem.text for problem in books.problems if problem.slab == slab.address]
-        yield from (f"slab {slab.address:x}: {text}" for text in told)
-        if len(books.problems) == before and not told and slab.in_use + len(own) != slab.objects:
-            yield (f"slab {slab.address:x}: {slab.in_use} of {slab.objects} objects are in use by its count, "
-                   f"and its list has {len(own)} free ones")  # fmt: skip
-        if slab.objects * of.size + of.pad > slab.pages << 12:
-            yield f"slab {slab.address:x}: {slab.objects} objects of {of.size} bytes do not fit into {slab.pages} pages"
-        if slab.address in listed and not slab.frozen:
-            yield f"slab {slab.address:x}: a CPU allocates from it, and it is not marked as a CPU's"

@@ -6,12 +6,14 @@ A kernel is made of a few structures laid out from their declarations (include/l
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from kdbg.errors import ReadError, SymbolNotFound
-from kdbg.kernels.linux.slub import SlabPages, slubs, verify
+from kdbg.kernels.linux.slab_check import verify
+from kdbg.kernels.linux.slub import SlabPages, slubs
 from kdbg.symbols.ctf import CtfContainer
 from kdbg.symbols.value import Value, read_string
 from samples.ctf import CtfWriter
@@ -91,6 +93,7 @@ class MadeKernel:
         self.space = self.memory = Space(BASE[bits])
         self.space.bits = bits  # type: ignore[attr-defined]
         self.target, self.notes = self, list[str]()
+        self.image = SimpleNamespace(paravirtual=True)  # read page by page
         self.note = self.notes.append
         self._parts: dict[Any, Any] = {}
         self.base = BASE[bits]
@@ -177,9 +180,9 @@ FREE, ON_CPU = [6, 1, 3], [7, 4]
 """Numbers of the objects on the slab's own list, and on CPU 1's."""
 
 
-def slub_kernel(bits: int, form: str) -> MadeKernel:
+def slub_kernel(bits: int, form: str, declarations: str = SLUB) -> MadeKernel:
     """A kernel with one cache and one slab; ``form``: how it stores pointers of free objects."""
-    kernel = MadeKernel(SLUB if form != "open" else SLUB.replace(" unsigned long random;", ""), bits)
+    kernel = MadeKernel(declarations.replace(" unsigned long random;", "") if form == "open" else declarations, bits)
     random = 0x5A17C0DE9B3F11D7 & (1 << bits) - 1
     cpu_slab = kernel.base + DATA + 0x1000
     cache = kernel.fill("struct kmem_cache", kernel.base + DATA + 0x800, cpu_slab=cpu_slab, size=SIZE, object_size=60,
@@ -213,6 +216,45 @@ def test_slub_before_struct_slab(bits: int, form: str) -> None:
     assert swept.slubs.on_cpus(swept.slubs.cache(cache)) == len(ON_CPU)
     assert swept.slubs.slab_of_pfn(SLAB_PFN) == slab
     assert swept.slubs.slab_of_pfn(SLAB_PFN + 1) is None
+    assert kernel.notes == []
+
+
+SHEAVES = """
+struct slab_sheaf {
+    struct list_head barn_list; struct kmem_cache *cache; unsigned int size; int node; void *objects[4];
+};
+struct slub_percpu_sheaves { unsigned long lock; struct slab_sheaf *main; struct slab_sheaf *spare; void *rcu_free; };
+struct node_barn { unsigned long lock; struct list_head sheaves_full; };
+struct kmem_cache_node { unsigned long lock; struct node_barn *barn; };
+"""
+
+
+def test_objects_in_sheaves_are_free() -> None:
+    """Object 0 is in CPU 0's main sheaf, 2 in a full one in the node's barn; 5 waits for a grace period."""
+    declarations = SHARED + SHEAVES + SLUB.removeprefix(SHARED).replace(
+        "unsigned long random;", "unsigned long random; struct slub_percpu_sheaves *cpu_sheaves; "
+        "struct kmem_cache_node *node[4];"
+    )  # fmt: skip
+    kernel = slub_kernel(64, "swapped", declarations)
+    at = kernel.base + DATA + 0x4000
+    sheaves, node, barn, main, full, late = (at + step * 0x200 for step in range(6))
+    cache, objects = kernel.base + DATA + 0x800, kernel.type("struct slab_sheaf").member("objects").offset
+    kernel.fill("struct kmem_cache", cache, cpu_sheaves=sheaves)
+    kernel.put(cache + kernel.type("struct kmem_cache").member("node").offset, node)
+    kernel.fill("struct kmem_cache_node", node, barn=barn)
+    kernel.put(barn + kernel.type("struct node_barn").member("sheaves_full").offset, full, full)
+    kernel.put(full, barn + kernel.type("struct node_barn").member("sheaves_full").offset)
+    kernel.fill("struct slub_percpu_sheaves", sheaves, main=main, rcu_free=late)
+    for sheaf, number in ((main, 0), (full, 2), (late, 5)):
+        kernel.put(sheaf + kernel.type("struct slab_sheaf").member("size").offset, 1, size=4)
+        kernel.put(sheaf + objects, kernel.object(number))
+    swept: Any = kernel.part(SlabPages)
+    [slab] = swept.of(cache)
+    free = swept.slubs.free(slab)
+    assert (free[kernel.object(0)], free[kernel.object(2)]) == (0, None)
+    assert swept.slubs.allocated(slab) == [kernel.object(5)]
+    assert list(verify(swept, cache)) == []
+    assert swept.slubs.on_cpus(swept.slubs.cache(cache)) == len(ON_CPU) + 2
     assert kernel.notes == []
 
 

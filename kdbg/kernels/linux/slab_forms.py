@@ -1,0 +1,121 @@
+"""What a slab and its cache consist of, in all forms that kernels have had; how a struct page tells that it is a slab.
+
+Sources: mm/slab.h (struct slab, since 5.17; before it struct page), include/linux/slub_def.h, include/linux/page-flags.h
+(PG_slab; since 6.10 a page type), kernel/vmcore_info.c (PAGE_SLAB_MAPCOUNT_VALUE).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kdbg.errors import TypeNotFound
+from kdbg.symbols.layouts import Layout
+
+if TYPE_CHECKING:
+    from kdbg.kernels.linux.kernel import Linux
+    from kdbg.symbols.model import Type
+
+PGTY_SLAB = "PGTY_slab"
+
+CACHE_MEMBERS = {"size": "size", "object_size": "object_size", "offset": "offset?", "random": "random?",
+                 "pad": "red_left_pad?", "cpu_slab": "cpu_slab?", "order": "oo.x?", "name": "name",
+                 "objects": "num?"}  # fmt: skip
+SLAB_MEMBERS = {"cache": "slab_cache", "freelist": "freelist", "inuse": "inuse?", "objects": "objects?",
+                "frozen": "frozen?", "active": "active?", "first": "s_mem?"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Slab:
+    """A slab: some pages full of objects of one cache."""
+
+    address: int
+    """Of its struct slab (before 5.17: struct page)."""
+    cache: int
+    pfn: int
+    pages: int
+    first: int
+    """Address of its first object."""
+    objects: int
+    in_use: int
+    """Objects that are not on the slab's own list; those on a CPU's list are among them."""
+    frozen: bool
+    """Whether it belongs to a CPU."""
+    freelist: int
+    """Its first free object, 0 for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """What is needed of a kmem_cache to find its objects."""
+
+    address: int
+    name: str
+    size: int
+    object_size: int
+    offset: int
+    """Of the pointer to the next free object in a free object."""
+    random: int | None
+    pad: int
+    """Bytes before the first object."""
+    cpu_slab: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the slabs of a cache have together."""
+
+    slabs: int
+    pages: int
+    objects: int
+    in_use: int
+    """Those on CPUs' lists of free ones are among them."""
+    partial: int
+    """Slabs with free objects on their own lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with a slab."""
+
+    slab: int
+    cache: int
+    text: str
+
+
+def slab_form(kernel: Linux) -> tuple[Type, Layout]:
+    """(type, members) of what describes a slab. Raises `TypeNotFound`."""
+    try:
+        of = kernel.type("struct slab")
+        if of.has("slab_cache"):
+            return of, Layout(of, SLAB_MEMBERS)
+    except TypeNotFound:
+        pass
+    of = kernel.type("struct page")
+    return of, Layout(of, SLAB_MEMBERS)
+
+
+class SlabMark:
+    """How a struct page tells that it begins a slab. Raises `TypeNotFound` where no way is known."""
+
+    def __init__(self, kernel: Linux) -> None:
+        of = kernel.type("struct page")
+        told = kernel.vmcoreinfo
+        flags = dict(kernel.type("enum pageflags").enumerators)
+        self.offset, self.mask, self.value = of.member("flags").offset, 0, 0
+        if "PG_slab" in flags:
+            self.mask = self.value = 1 << flags["PG_slab"]
+            return
+        self.offset, self.mask = of.member("page_type").offset, 0xFFFFFFFF
+        numbers = told.of_kind("NUMBER", 10) if told is not None else {}
+        if "PAGE_SLAB_MAPCOUNT_VALUE" in numbers:
+            self.value = numbers["PAGE_SLAB_MAPCOUNT_VALUE"] & self.mask
+            return
+        types = dict(kernel.type("enum pagetype").enumerators)
+        if PGTY_SLAB not in types:
+            raise TypeNotFound(PGTY_SLAB, "nothing tells how slabs are marked")
+        self.value = types[PGTY_SLAB] << 24
+
+    def holds(self, data: bytes) -> bool:
+        """Whether the struct page in the bytes begins a slab."""
+        return int.from_bytes(data[self.offset : self.offset + 4], "little") & self.mask == self.value
