@@ -10,7 +10,7 @@ arch/x86/include/asm/switch_to.h, arch/x86/include/asm/ptrace.h (pt_regs).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -71,6 +71,10 @@ class FramePointers:
                 return list(self.frames(ip, sp + (at + 2) * word, bp, exact=False))
         raise ReadError(sp, f"{sp:x}: no frame of a task that left its CPU", "no frame")
 
+    def cpu(self, registers: Mapping[str, int]) -> list[Frame]:
+        """The frames of a CPU of 32 bits from its registers, the place where it was first."""
+        return list(self.frames(registers["eip"], registers["esp"], registers["ebp"], exact=True))
+
     def frames(self, ip: int, sp: int, bp: int, exact: bool) -> Iterator[Frame]:
         """The place ``ip``, then its callers. ``exact``: whether the instruction there has not run yet."""
         kernel, word = self.kernel, self.kernel.bits // 8
@@ -92,6 +96,8 @@ class FramePointers:
                     sp = saved[places["sp"]] if word == 8 else registers + 15 * word  # within the kernel none is pushed
                     if saved[places["cs"]] & 3:
                         yield Frame(ip, saved[places["sp"]], None, 0, note=USER)
+                        return
+                    if not ip:  # a thread of the kernel's own came from nowhere
                         return
                     continue
                 following, ip = self._words(bp, 2)

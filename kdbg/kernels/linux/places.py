@@ -51,9 +51,13 @@ class Places:
         return found
 
     def _find(self, name: str) -> int:
+        from kdbg.kernels.linux.probe.table import Heads
+
         try:
             return self.kernel.image_symbol(name).address
         except SymbolNotFound:
+            if name in (heads := self.kernel.part(Heads)):
+                return heads[name]
             if name not in self._finders:
                 told = self.kernel.vmcoreinfo
                 if told is None or name not in told.symbols:

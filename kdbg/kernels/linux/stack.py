@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def cpu_frames(kernel: Linux, registers: Mapping[str, int]) -> list[Frame]:
     """The frames of a vCPU, the place where it was first."""
+    from kdbg.kernels.linux.framepointers import FramePointers
     from kdbg.kernels.linux.orc import Orc
     from kdbg.kernels.linux.unwind import Unwinder, followed
 
@@ -28,6 +29,10 @@ def cpu_frames(kernel: Linux, registers: Mapping[str, int]) -> list[Frame]:
             return found
         scanned = _scanned(kernel, registers)
         return (_resumed(kernel, registers, scanned) if len(found) == 1 else []) or scanned
+    if kernel.bits == 32 and kernel.in_kernel(registers.get("eip", 0)):
+        found = FramePointers(kernel, kernel.part(Unwinder).frame).cpu(registers)
+        if len(found) > 1 and followed(found):
+            return found
     return _scanned(kernel, registers)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kdbg.errors import Error, TypeNotFound
-from kdbg.kernels.linux.probe.table import Table
+from kdbg.kernels.linux.probe.table import Heads, Table
 
 if TYPE_CHECKING:
     from kdbg.kernels.linux.kernel import Linux
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def probed_types(kernel: Linux) -> BtfContainer:
     """The types that were found, with a note of what was not. Raises `TypeNotFound` where not even tasks were."""
-    from kdbg.kernels.linux.probe import declared, files, memory, slabs, tasks
+    from kdbg.kernels.linux.probe import cpus, declared, files, memory, slabs, tasks
 
     table = Table(kernel)
     declared.declare(table)
@@ -30,11 +30,12 @@ def probed_types(kernel: Linux) -> BtfContainer:
         raise TypeNotFound(
             "vmlinux", "the kernel carries no types (no BTF in its image), and no tasks were found by their form"
         )
-    for probe in (files.probe, memory.probe):  # areas are known by the files that they show
+    for probe in (cpus.probe, files.probe, memory.probe):  # areas are known by the files that they show
         try:
             probe(table)
         except Error as error:
             kernel.target.note(f"types by their form: {error}")
+    kernel.part(Heads).update(table.heads)
     if table.missing:
         kernel.target.note(f"no BTF: types were found by their form; not found: {', '.join(table.missing)}")
     return table.container()

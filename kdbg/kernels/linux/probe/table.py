@@ -22,6 +22,13 @@ class Structure:
     """Name -> (C type, offset in bytes)."""
 
 
+class Heads(dict[str, int]):
+    """Variables of one kernel that were found while its types were: name -> address."""
+
+    def __init__(self, kernel: Linux) -> None:
+        super().__init__()
+
+
 class Table:
     """The structures that were found so far."""
 
