@@ -352,6 +352,19 @@ def test_names_of_files_are_the_systems() -> None:
     assert file_name("a\nb") == "a b"
 
 
+@pytest.mark.parametrize("form", ["text", "junit", "markdown", "html"])
+def test_bytes_of_a_dump_are_read_once_and_words_of_people_not_at_all(form: str) -> None:
+    found = as_known(deadlock())
+    found = replace(
+        found,
+        identity=replace(found.identity, file="d\xfcmp", host="caf\xc3\xa9"),
+        known=(replace(found.known[0], name="M\xfcller"),),
+    )
+    made = view(form)(found)
+    assert ["d\xfcmp" in made, "caf\xe9" in made, "M\xfcller" in made] == [True] * 3
+    assert "\\3" not in made
+
+
 def test_times_and_sizes() -> None:
     assert [span(seconds) for seconds in (0.25, 59, 3600, 90_000, float("nan"), -1)] == [
         "0.25 s", "59 s", "1 h", "1 d 1 h", "nan s", "-1 s",

@@ -11,13 +11,25 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 from kdbg import __version__
-from kdbg.triage.report import Analysis, CpuState, Evidence, Finding, KeyThread, Kind, Lock, Outcome, Report, StackFrame
+from kdbg.triage.report import (
+    Analysis,
+    CpuState,
+    Evidence,
+    Finding,
+    KeyThread,
+    Kind,
+    Known,
+    Lock,
+    Outcome,
+    Report,
+    StackFrame,
+)
 from kdbg.triage.signature import bare
 from kdbg.triage.views import lockgraph, memory
 from kdbg.triage.views.elements import Markup, join, tag
 from kdbg.triage.views.flames import flame_graph
 from kdbg.triage.views.style import STYLE
-from kdbg.triage.views.words import base_name, clean, facts, file_name, grouped, line, plural, when
+from kdbg.triage.views.words import MOST, base_name, clean, facts, file_name, grouped, line, plural, typed, when
 
 FINDINGS = 400
 ALIKE = 3
@@ -75,7 +87,7 @@ def _verdict(report: Report) -> Markup:
         tag("span", found.kind.value.replace("-", " "), class_="kind"),
         tag("span", found.sure.value, class_="sure"),
         tag("p", clean(found.sentence), class_="sentence"),
-        [_known(known.name, known.link, known.word, known.by) for known in report.known],
+        [_known(known) for known in report.known],
         _evidence(found.evidence),
         tag(
             "p",
@@ -89,13 +101,13 @@ def _verdict(report: Report) -> Markup:
     )
 
 
-def _known(name: str, link: str | None, word: str | None, by: str) -> Markup:
+def _known(known: Known) -> Markup:
     """A known issue. Its link is one only where it leads to the web: the file of known issues is trusted no further."""
-    shown: Markup | str = line(link or "")
-    if link and link.startswith(("https://", "http://")):
-        shown = tag("a", line(link), href=line(link), rel="noreferrer noopener")
-    told = [tag("p", tag("b", "Known issue: ", line(name)), " ", shown), tag("p", clean(word)) if word else None]
-    return tag("div", told, tag("p", line(by), class_="quiet"), class_="known")
+    link = typed(known.link or "")
+    shown = tag("a", link, href=link, rel="noreferrer noopener") if link.startswith(("https://", "http://")) else link
+    told = [tag("p", tag("b", "Known issue: ", typed(known.name)), " ", shown)]
+    told += [tag("p", typed(known.word, MOST))] if known.word else []
+    return tag("div", told, tag("p", line(known.by), class_="quiet"), class_="known")
 
 
 def _evidence(evidence: Sequence[Evidence]) -> Markup | None:

@@ -14,9 +14,11 @@ from datetime import UTC, datetime
 from kdbg.triage.report import Analysis, Finding, Kind, Outcome, Report, Severity
 from kdbg.triage.views import text
 from kdbg.triage.views.elements import Markup, join, tag
-from kdbg.triage.views.words import base_name, clean, file_name, line
+from kdbg.triage.views.words import base_name, file_name, known_words, line, typed
 
 VERDICT = "verdict"
+MOST_TOLD = 1 << 16
+"""Characters of what a case says."""
 OTHERS = "other findings"
 """Name of the case for findings that no analyser of the report claims."""
 
@@ -77,7 +79,7 @@ def _properties(report: Report) -> list[tuple[str, str]]:
         ("kernel", told.kernel),
         ("release", told.release),
         ("build", told.build),
-        *(("known", known.name) for known in report.known),
+        *(("known", typed(known.name)) for known in report.known),
     ]
     return [(name, line(value)) for name, value in found if value]
 
@@ -127,7 +129,7 @@ def _failure(report: Report, findings: Sequence[Finding]) -> Markup | None:
 
 
 def _known(report: Report) -> Markup:
-    return tag("skipped", message=line(f"known issue: {report.known[0].name} {report.known[0].link or ''}"))
+    return tag("skipped", message=f"known issue: {' '.join(known_words(report.known[0])[:2])}")
 
 
 def _told(findings: Sequence[Finding]) -> str:
@@ -137,4 +139,4 @@ def _told(findings: Sequence[Finding]) -> str:
         if finding.command:
             lines.append(f"    > {line(finding.command)}")
         lines.extend(f"    {line(fact.text)}" for fact in finding.evidence)
-    return clean("\n".join(lines), 1 << 16)
+    return "\n".join(lines)[:MOST_TOLD]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from kdbg.triage.report import Finding, Kind, Outcome, Report, Severity
-from kdbg.triage.views.words import clean, facts, file_name, grouped, line
+from kdbg.triage.views.words import clean, facts, file_name, grouped, line, typed
 
 FRAMES = 24
 FINDINGS = 40
@@ -66,9 +66,9 @@ def _parts(report: Report) -> Iterator[str]:
 
 def _known(report: Report) -> Iterator[str]:
     for known in report.known:
-        link = f" {code(known.link)}" if known.link else ""
-        word = f": {prose(known.word)}" if known.word else ""
-        yield f"> Known issue **{prose(known.name)}**{link}{word}\n"
+        link = f" {code(typed(known.link))}" if known.link else ""
+        word = f": {prose(typed(known.word))}" if known.word else ""
+        yield f"> Known issue **{prose(typed(known.name))}**{link}{word}\n"
 
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from kdbg import __version__
 from kdbg.triage.catalogue import CATALOGUE
 from kdbg.triage.report import Analysis, Finding, Kind, Outcome, Report, Severity, StackFrame
-from kdbg.triage.views.words import clean, line
+from kdbg.triage.views.words import clean, known_words, line
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 VERDICTS = {
@@ -55,7 +55,7 @@ def _run(report: Report) -> Json:
     results = [] if report.verdict.kind not in VERDICTS else [_verdict(report, places)]
     results += [_result(report, finding, places) for finding in report.findings]
     if report.known:
-        word = line(f"{report.known[0].name} {report.known[0].link or ''}")
+        word = " ".join(known_words(report.known[0])[:2])
         for result in results:
             result["suppressions"] = [{"kind": "external", "justification": word}]
     notices = [_notice(one) for one in report.analyses if one.outcome in (Outcome.FAILED, Outcome.CUT_SHORT)]

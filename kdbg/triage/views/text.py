@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from kdbg.triage.report import Finding, Identity, Outcome, Report, Severity, StackFrame
 from kdbg.triage.signature import bare
-from kdbg.triage.views.words import clean, file_name, grouped, line, plural, size, when
+from kdbg.triage.views.words import clean, file_name, grouped, known_words, line, plural, size, when
 
 WIDTH = 80
 INDENT = 11
@@ -28,7 +28,7 @@ def _parts(report: Report) -> Iterator[list[str]]:
     yield _head(report.identity)
     yield _labelled("verdict", f"{line(report.verdict.sentence)} ({report.verdict.sure.value})")
     for known in report.known:
-        yield _labelled("known", line(" ".join(filter(None, (known.name, known.link, known.word)))))
+        yield _labelled("known", " ".join(known_words(known)))
     yield _labelled("signature", line(f"{report.signature.digest}: {report.signature.text}"))
     yield _thread(report)
     yield _findings(report)

@@ -6,39 +6,51 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from kdbg.lang.visible import visible
-from kdbg.triage.report import Finding, Identity
+from kdbg.triage.report import Finding, Identity, Known
 
 MOST = 4000
 """Characters of a text that a view shows: a name in a damaged dump may be a megabyte."""
 MOST_IN_LINE = 400
 
 
-def clean(text: str, most: int = MOST) -> str:
+class Shown(str):
+    """Text that is fit to be shown already: to make it so a second time would take its characters for bytes."""
+
+    __slots__ = ()
+
+
+def clean(text: str, most: int = MOST) -> Shown:
     """A text with its lines, everything escaped that is not printable, and cut where it is too long for anybody.
 
     Characters up to U+00FF stand for bytes, as everywhere in kdbg: those that are UTF-8 show as what they mean.
     """
+    if isinstance(text, Shown):
+        return text
     cut = f" ... ({len(text)} characters)" if len(text) > most else ""
-    return visible(text[:most]) + cut
+    return Shown(visible(text[:most]) + cut)
 
 
-def line(text: str, most: int = MOST_IN_LINE) -> str:
+def line(text: str, most: int = MOST_IN_LINE) -> Shown:
     """A text as one line without blanks in a row."""
-    return " ".join(clean(text, most).split())
+    return Shown(" ".join(clean(text, most).split()))
 
 
-def file_name(name: str) -> str:
-    """The name of a file as the system gave it, as one line."""
+def typed(text: str, most: int = MOST_IN_LINE) -> Shown:
+    """Text that a person or the system wrote, where a character is a character, as one line: the name of a file."""
+    return line(text.encode("utf-8", "surrogatepass").decode("latin-1"), most)
+
+
+def file_name(name: str) -> Shown:
+    """The name of a file as the system gave it, as one line; bytes of it that are no UTF-8 show as such."""
     try:
-        data = name.encode("utf-8", "surrogateescape")
+        return line(name.encode("utf-8", "surrogateescape").decode("latin-1"), 1000)
     except UnicodeEncodeError:
-        data = name.encode("utf-8", "surrogatepass")
-    return line(data.decode("latin-1"), 1000)
+        return typed(name, 1000)
 
 
-def base_name(name: str) -> str:
+def base_name(name: str) -> Shown:
     """The last part of a file's name."""
-    return file_name(name).rstrip("/").rpartition("/")[2] or "dump"
+    return Shown(file_name(name).rstrip("/").rpartition("/")[2] or "dump")
 
 
 def when(seconds: float) -> str:
@@ -76,7 +88,7 @@ def plural(count: int, word: str) -> str:
     return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
-def facts(identity: Identity) -> list[tuple[str, str]]:
+def facts(identity: Identity) -> list[tuple[str, Shown]]:
     """What the dump is of: labels and values, those that are known."""
     told = identity
     pages = plural(told.pages, "page") + (f", {told.missing:,} missing" if told.missing else "")
@@ -94,6 +106,11 @@ def facts(identity: Identity) -> list[tuple[str, str]]:
         ("Damage", "; ".join(told.damage) or None),
     ]
     return [(label, line(value)) for label, value in found if value]
+
+
+def known_words(known: Known) -> list[Shown]:
+    """What a known issue is called, where it is told of, and what is said of it: each that is there."""
+    return [typed(one) for one in (known.name, known.link, known.word) if one]
 
 
 def grouped(findings: Iterable[Finding]) -> list[list[Finding]]:
