@@ -1,7 +1,7 @@
 """What a slab and its cache consist of, in all forms that kernels have had; how a struct page tells that it is a slab.
 
-Sources: mm/slab.h (struct slab, since 5.17; before it struct page), include/linux/slub_def.h, include/linux/page-flags.h
-(PG_slab; since 6.10 a page type), kernel/vmcore_info.c (PAGE_SLAB_MAPCOUNT_VALUE).
+Sources: mm/slab.h (struct slab, since 5.17; before it struct page), slub_def.h, page-flags.h in include/linux (PG_slab;
+since 6.10 a page type), kernel/vmcore_info.c (PAGE_SLAB_MAPCOUNT_VALUE).
 """
 
 from __future__ import annotations
