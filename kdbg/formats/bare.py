@@ -38,6 +38,8 @@ class BareMemory(Image):
     """Base of dumps that hold nothing but memory."""
 
     bare = True
+    machine_known = False
+    """Whether `architecture` and `bits` are more than a guess: once page tables are found."""
 
     def stretches(self, start: int = 0, end: int = 1 << 64) -> Iterator[tuple[int, memoryview]]:
         """(physical address, bytes) of the memory between two addresses, whole pages, ascending, up to `STRETCH` each.
@@ -102,7 +104,7 @@ class FlatMemory(BareMemory):
         return Info(
             file=self.source.name,
             format=self.format,
-            architecture=self.architecture,
+            architecture=self.architecture if self.machine_known else "unknown",
             bits=self.bits,
             memory_size=self.segments.told() * PAGE,
             pages=pages,

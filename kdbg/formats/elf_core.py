@@ -127,6 +127,7 @@ class ElfCore(LinuxImage):
             cpus=len(self.contexts),
             complete=not self.damage,
             damage=tuple(self.damage),
+            kernel=_kernel(self.vmcoreinfo.get("OSRELEASE")),
             time=float(crashed) if crashed.isdigit() else None,
             details={
                 "compression": "none",
@@ -134,6 +135,10 @@ class ElfCore(LinuxImage):
                 **(self.host.details if self.host is not None else {}),
             },
         )
+
+
+def _kernel(release: str | None) -> str | None:
+    return f"Linux {release}" if release else None
 
 
 def _notes(elf: Elf) -> Iterator[Note]:

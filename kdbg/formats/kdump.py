@@ -254,6 +254,9 @@ class Kdump(LinuxImage):
         """What the dump is."""
         part = self.parts[0]
         names = self.names
+        # QEMU fills in the machine alone.
+        release = names["release"] or self.vmcoreinfo.get("OSRELEASE") or ""
+        system = (names["sysname"] or "Linux", release, names["version"])
         pages = len(self.pages)
         exist = self._per_block * set_bits(part.bitmap(1))
         elsewhere = self._per_block * set_bits(part.bitmap(2)) - pages
@@ -273,6 +276,7 @@ class Kdump(LinuxImage):
             cpus=len(self.contexts),
             complete=not self.damage and elsewhere <= 0,
             damage=tuple(self.damage),
+            kernel=" ".join(part for part in system if part) if release else None,
             host=names["nodename"] or None,
             time=float(time) if time else None,
             details={
@@ -280,7 +284,7 @@ class Kdump(LinuxImage):
                 "compression": self.compression,
                 "dump_level": self.dump_level,
                 "split": part.split is not None,
-                "release": names["release"] or self.vmcoreinfo.get("OSRELEASE"),
+                "release": release or None,
                 "erase_info": bool(self.erase_info),
             },
         )

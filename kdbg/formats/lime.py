@@ -175,7 +175,7 @@ class Avml(BareMemory):
         return Info(
             file=self.source.name,
             format=self.format,
-            architecture=self.architecture,
+            architecture=self.architecture if self.machine_known else "unknown",
             bits=self.bits,
             memory_size=len(self.pages) * PAGE,
             pages=len(self.pages),

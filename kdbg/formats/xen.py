@@ -230,7 +230,7 @@ class XenImage(Image):
             cpus=self.tables.contexts,
             complete=not self.damage,
             damage=tuple(self.damage),
-            details=dict(self.hypervisor),
+            details={"compression": "none", **self.hypervisor},
         )
 
     def _invalid_entries(self) -> int:

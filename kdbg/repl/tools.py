@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from kdbg.errors import Error, UsageError
 
 USAGE = {
-    "info": "kdbg info [--format text|json] FILE ...",
+    "info": "kdbg info [--format text|json] [--raw] [--base ADDRESS] FILE ...",
     "slim": "kdbg slim FILE ... -o OUT [--cmd COMMAND] ... [--bare] [--format FORMAT]",
     "convert": "kdbg convert FILE ... -o OUT --format FORMAT",
     "triage": "kdbg triage DUMP ... [--format FORMAT [-o OUT]] ... [--fail-on WHAT]",
     "causes": "kdbg causes TABLE ... [--format text|json] [--html OUT]",
 }
 HELP = {
-    "info": "Says what each file is, without looking for a kernel in it.",
+    "info": """\
+Says what each file is, without looking for a kernel in it: its format, how much
+memory it holds, what is missing and why; of a file that is no dump what its
+bytes look like, and what to do with it. Exit status 1 if one is no dump.
+    --format FORMAT  text or json (an object for each file)
+    --raw            take files for physical memory as it is
+    --base ADDRESS   where that memory begins, hexadecimal""",
     "slim": """\
 Writes a smaller dump: the pages that the commands touch, with all symbols and
 types. It is written only when it is whole, and never over another file.
@@ -117,65 +122,9 @@ def run(mode: str, words: Sequence[str]) -> int:
 
 def info(words: Sequence[str]) -> int:
     """What each file is, without looking for a kernel in it."""
-    from kdbg.formats import open_files
-    from kdbg.repl.screen import visible as clean
+    from kdbg.repl.info import run as describe
 
-    given = Given(words, ("--format",))
-    form = given.one("--format", "text")
-    if form not in ("text", "json"):
-        raise UsageError(f"format {form}: text or json")
-    failed = 0
-    for file in given.files:
-        try:
-            image, _ = open_files([file])
-        except Error as error:
-            sys.stderr.write(clean(f"kdbg: {error}") + "\n")
-            failed = 1
-            continue
-        told = _facts(image.describe())
-        if form == "json":
-            import json
-
-            print(json.dumps(told, indent=1))
-        else:
-            print("\n".join(clean(line) for line in _lines(told)))
-    return failed
-
-
-def _facts(record: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(record).items()}
-
-
-def _lines(told: dict[str, Any]) -> list[str]:
-    """Label and value of each thing that is known; sizes and times for people."""
-    lines = []
-    for name, value in told.items():
-        if value in (None, [], {}, ""):
-            continue
-        shown: dict[str, Any] = value if isinstance(value, dict) else {"": value}
-        for inner, one in shown.items():
-            if one in (None, "", []):
-                continue
-            label = f"{name} {inner}".strip().replace("_", " ")
-            lines.append(f"{label:<28} {_shown(name, one)}")
-    return lines
-
-
-def _shown(name: str, value: Any) -> str:
-    if name == "memory_size":
-        return f"{value} ({value / (1 << 20):.1f} MiB)"
-    if name == "time":
-        from datetime import UTC, datetime
-
-        try:
-            return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        except (OverflowError, ValueError, OSError):
-            return str(value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return describe(words)
 
 
 def slim(words: Sequence[str]) -> int:

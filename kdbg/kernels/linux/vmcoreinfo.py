@@ -66,8 +66,10 @@ def of_page(page: bytes) -> VmCoreInfo | None:
 def scan(image: Image, release: str) -> VmCoreInfo | None:
     """The text of a kernel of that release in the memory of an image: all pages are looked at, so a last resort."""
     for pfn in image.pages:
-        page = image.page_of_pfn(pfn)
-        if page is not None and page[: len(BEGIN)] == BEGIN:
+        frame = image.pfn_to_mfn(pfn) if image.paravirtual else pfn
+        found_here = image.peek(frame) if frame is not None else None
+        if found_here is not None and found_here[: len(BEGIN)] == BEGIN:
+            page = image.page_of_pfn(pfn) or found_here
             following = image.page_of_pfn(pfn + 1)
             found = of_page(bytes(page) + (bytes(following) if following is not None and page[PAGE - 1] else b""))
             if found is not None and found.release == release:
