@@ -332,6 +332,17 @@ class BtfContainer:
             if self._words[at + 1] >> 24 & 0x1F == VAR:
                 yield self._string(self._words[at]), self.type_by_id(self._words[at + 2])
 
+    def section_offsets(self) -> Iterator[tuple[str, int]]:
+        """Name and offset of each variable in its section, of which there is one: that of the per-CPU ones."""
+        for at in self._places:
+            info = self._words[at + 1]
+            if info >> 24 & 0x1F != DATASEC:
+                continue
+            for entry in range(at + 3, at + 3 + 3 * (info & 0xFFFF), 3):
+                variable, offset = self._words[entry], self._words[entry + 1]
+                if self._first <= variable < self.end:
+                    yield self._string(self._words[self._places[variable - self._first]]), offset
+
     def function(self, name: str) -> Type:
         """The prototype of the function of that name. Raises `TypeNotFound`."""
         number = self._named(name, (FUNC,))

@@ -11,7 +11,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kdbg.errors import Error, TypeNotFound
+from kdbg.errors import Error, SymbolNotFound, TypeNotFound
 from kdbg.symbols.value import Value
 
 if TYPE_CHECKING:
@@ -104,8 +104,15 @@ def load_averages(kernel: Linux) -> tuple[float, float, float] | None:
 
 
 def jiffies(kernel: Linux) -> int:
-    """The kernel's ticks, as wide as a word. Raises `SymbolNotFound`, `ReadError`."""
-    return kernel.word(kernel.place("jiffies"))
+    """The kernel's ticks, as wide as a word; where they have no name, as the timers last saw them.
+
+    Raises `SymbolNotFound`, `TypeNotFound`, `ReadError`.
+    """
+    try:
+        return kernel.word(kernel.place("jiffies"))
+    except SymbolNotFound:
+        clock = kernel.type("struct timer_base").member("clk").offset
+        return max(kernel.word(place + clock) for place in kernel.per_cpu_places("timer_bases"))
 
 
 def uptime(kernel: Linux) -> float | None:
@@ -118,10 +125,23 @@ def uptime(kernel: Linux) -> float | None:
         count = int.from_bytes(kernel.memory.read(kernel.place("jiffies_64"), 8), "little")
     except Error:
         rate = None
-    if rate is None:
-        return clocks(kernel).uptime
-    first = (1 << 32) - 300 * rate  # INITIAL_JIFFIES
-    found = (count - first & (1 << 64) - 1) / rate
+    return clocks(kernel).uptime if rate is None else _since_start(count, rate, 64)
+
+
+def monotonic(kernel: Linux) -> float | None:
+    """Seconds by CLOCK_MONOTONIC, by the ticks where the timekeeper is not found; None where neither is."""
+    found, rate = clocks(kernel).monotonic, ticks_a_second(kernel)
+    if found is not None or rate is None:
+        return found
+    try:
+        return _since_start(jiffies(kernel), rate, 32)
+    except Error:
+        return None
+
+
+def _since_start(count: int, rate: int, bits: int) -> float | None:
+    """Seconds that a number of ticks stands for: they begin five minutes before 32 bits are full (INITIAL_JIFFIES)."""
+    found = (count - (1 << 32) + 300 * rate & (1 << bits) - 1) / rate
     return found if found < MOST_UPTIME else None
 
 
@@ -148,13 +168,13 @@ def _ticks_a_second(kernel: Linux) -> int | None:
     if rate is not None:
         return rate
     try:
-        count, up = jiffies(kernel) & 0xFFFFFFFF, clocks(kernel).uptime
+        count, up = jiffies(kernel), clocks(kernel).uptime
     except Error:
         return None
     if not up or not 1 < up < MOST_UPTIME:
         return None
-    for rate in RATES:
-        since = (count + 300 * rate & 0xFFFFFFFF) / rate
-        if abs(since - up) < max(2.0, up * 0.01):
-            return rate
+    for guess in RATES:
+        since = _since_start(count, guess, 32)
+        if since is not None and abs(since - up) < max(2.0, up * 0.01):
+            return guess
     return None

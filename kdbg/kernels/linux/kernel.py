@@ -158,7 +158,12 @@ class Linux(Kernel):
         from kdbg.kernels.linux.cpus import per_cpu_start
         from kdbg.kernels.linux.places import per_cpu_offsets
 
-        of, mask = self.place(name) - per_cpu_start(self), (1 << self.bits) - 1
+        try:
+            of, mask = self.place(name) - per_cpu_start(self), (1 << self.bits) - 1
+        except SymbolNotFound:
+            from kdbg.kernels.linux import percpu_types
+
+            return percpu_types.per_cpu_places(self, name)
         return [offset + of & mask for offset in self.part(per_cpu_offsets)]
 
     @functools.cached_property

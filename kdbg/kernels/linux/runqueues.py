@@ -27,17 +27,17 @@ def _run_queues(kernel: Linux) -> dict[int, int]:
     try:
         return dict(enumerate(kernel.per_cpu_places("runqueues")))
     except Error:
-        return _by_tasks(kernel)
+        return by_tasks(kernel)
 
 
-def _by_tasks(kernel: Linux) -> dict[int, int]:
-    """Those that the scheduling entities of tasks belong to."""
+def by_tasks(kernel: Linux) -> dict[int, int]:
+    """Those that the scheduling entities of processes belong to: each CPU has threads that stay on it."""
     from kdbg.kernels.linux.tasks import Tasks
 
     found: dict[int, int] = {}
     try:
         part, rq = kernel.part(Tasks), kernel.type("struct rq")
-        for address in part.walk():
+        for address in part.leaders():
             queue = kernel.at("struct task_struct", address).se.cfs_rq
             place = int(queue.rq) if queue.has("rq") else int(queue) - rq.member("cfs").offset
             number = int(kernel.at("struct rq", place).cpu)

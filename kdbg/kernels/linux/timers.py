@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kdbg.errors import Error, ReadError, SymbolNotFound, TypeNotFound
-from kdbg.kernels.linux.clock import NANOSECONDS, clocks, jiffies, ticks_a_second
+from kdbg.kernels.linux.clock import NANOSECONDS, jiffies, monotonic, ticks_a_second
 from kdbg.kernels.linux.lists import offset_of
 from kdbg.kernels.linux.trees import in_order
 from kdbg.symbols.layouts import Layout
@@ -140,7 +140,7 @@ class Timers:
         kernel = self.kernel
         of = kernel.type("struct hrtimer")
         node = offset_of(of, "node.node")
-        now = clocks(kernel).monotonic
+        now = monotonic(kernel)
         try:
             bases = list(kernel.load("struct hrtimer_cpu_base", place).clock_base)
         except ReadError as error:
