@@ -224,9 +224,17 @@ def _vdso(table: Table, spaces: Samples, vector: int) -> None:
     if not told:
         return
 
+    def is_format(column: Column) -> bool:  # binfmt, the last word before: a structure in the image
+        return all(table.kernel.mapping.holds(value) for value in column.tolist())
+
+    start = spaces.first_word(is_format, vector + 40 * word)
+
     def is_vdso(column: Column) -> bool:
         return all(int(column[row]) == value for row, value in told.items())
 
-    found = spaces.first_word(is_vdso, vector + 40 * word)
-    if table.member(MM, "context", "struct mm_context", found) is not None:
-        table.member("mm_context", "vdso", "void *", 0)
+    found = spaces.first_word(is_vdso, start + word) if start is not None else None
+    if start is None or found is None:
+        table.missing.append(f"{MM}.context.vdso")
+        return
+    table.member(MM, "context", "struct mm_context", start + word)
+    table.member("mm_context", "vdso", "void *", found - start - word)

@@ -36,6 +36,8 @@ CHILD = 17
 """SIGCHLD, which most processes tell their parent of their end by."""
 SLEEPING, IDLE = 1, 0x402
 SECOND = 1_000_000_000
+CALLEE_SAVED = 80
+"""Bytes of cpu_context (arm64), x19 to x28, before fp, sp, pc; thread_struct begins with it."""
 TLS = 24
 """Bytes of thread_struct.tls_array (x86), before sp; with 32 bits sp0 stands between them."""
 _OF_CPU = re.compile(r"(?:cpuhp|migration|ksoftirqd)/(\d+)")
@@ -178,9 +180,9 @@ def _running(table: Table, samples: Samples) -> None:
     if stack is None:
         return
 
-    def is_state(column: Column) -> bool:
+    def is_state(column: Column) -> bool:  # idle workers are in a state of their own
         usual = (column == SLEEPING) | (column == IDLE)
-        return share(usual) > 0.5 and bool((column < 1 << 17).all())
+        return share(usual) > 0.5 and bool((column == IDLE).any()) and bool((column < 1 << 17).all())
 
     state = put(TASK, "__state", "unsigned int", samples.first_int(is_state, 0, stack))
     flags = table.offset(TASK, "flags") or stack
@@ -232,8 +234,9 @@ def _saved(table: Table, samples: Samples, stack: int, on_cpu: int | None) -> No
     if arm:  # fp, sp, pc of struct cpu_context
         if found is not None and inside(found + word):
             for step, name in enumerate(("fp", "sp", "pc")):
-                table.member("cpu_context", name, "unsigned long", step * word)
+                table.member("cpu_context", name, "unsigned long", CALLEE_SAVED + step * word)
             table.member("thread_struct", "cpu_context", "struct cpu_context", 0)
+            found -= CALLEE_SAVED
     elif found is not None:
         before = TLS + (word if word == 4 and share(samples.at(found - word)[asleep] > bottom) > 0.5 else 0)
         table.member("thread_struct", "sp", "unsigned long", before)
@@ -304,7 +307,7 @@ def _credentials(table: Table, first: int) -> None:
         table.missing.append("cred.uid")
         return
     inheritable = full.start() - 8  # cap_inheritable is empty, cap_permitted the first that is full
-    start = inheritable - 4 - 32
+    start = min(inheritable - 4 - 32, 8)  # behind the count of users; securebits may be filled up
     if start < 4 or any(data[start:inheritable]):
         table.missing.append("cred.uid")
         return
