@@ -274,6 +274,7 @@ class IllumosDump(Image):
             missing_why={"cut off": header.npages - held} if held < header.npages else {},
             complete=not self.damage,
             damage=tuple(self.damage),
+            kernel=" ".join(_text(header[name]) for name in ("sysname", "release", "version_name")),
             host=_text(header.nodename),
             time=float(header.crashtime),
             details={
