@@ -165,6 +165,11 @@ class Dom0(Image):
         mfn = self.pfn_to_mfn(pfn)
         return f"domain 0 has no page {pfn:x}" if mfn is None else self.machine.why_missing(mfn)
 
+    def forget(self) -> None:
+        """Forget the pages that are listed: another list has become known."""
+        for name in ("pages", "_pairs", "_by_frame"):
+            self.__dict__.pop(name, None)
+
     # from pfn to frame
 
     def _entry(self, frame: int, index: int) -> int | None:

@@ -37,6 +37,7 @@ class Dom0(Linux):
 
     hypervisor: Hypervisor | None = None
     """None where the dump does not hold enough of it to be seen."""
+    _image: Dom0Image
 
     @classmethod
     def below(cls, target: Dump) -> Dom0 | None:
@@ -53,7 +54,7 @@ class Dom0(Linux):
             found = cls.detect(inner) if image.roots else None
         if not isinstance(found, Dom0):
             return None
-        found.hypervisor = hypervisor
+        found.hypervisor, found._image = hypervisor, image
         inner.__dict__["kernel"] = found
         if not image.listed:
             image.list_page = found._list_page
@@ -72,11 +73,14 @@ class Dom0(Linux):
     @functools.cached_property
     def _list(self) -> tuple[int, int] | None:
         """(address, entries) of that list."""
+        self.__dict__["_list"] = None  # a search for the symbols may ask for pages by pfn: it gets none
         try:
             start = self.word(self.image_symbol("xen_p2m_addr").address)
             return start, self.word(self.image_symbol("xen_max_p2m_pfn").address)
         except Error:
             return None
+        finally:
+            self._image.forget()
 
     def _module_symbols(self) -> list[SymbolTable]:
         below = self.hypervisor.table if self.hypervisor is not None else None
