@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.formats.image import PAGE
+from kdbg.kernels.linux.irq_tree import descriptors
 from kdbg.kernels.linux.lists import nodes, offset_of
-from kdbg.kernels.linux.xarrays import entries
 from kdbg.symbols.value import Value
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 PENDING, MASKED = 1 << 31, 1 << 30
 MOST_ACTIONS = 64
-MOST_INTERRUPTS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +47,6 @@ class EventChannel:
     """What /proc/interrupts calls it."""
     address: int
     """Of its irq_info."""
-
-
-def descriptors(kernel: Linux) -> dict[int, int]:
-    """Number of each interrupt -> address of its irq_desc. Raises `Error`."""
-    return kernel.part(_descriptors)
-
-
-def _descriptors(kernel: Linux) -> dict[int, int]:
-    try:
-        return dict(entries(kernel, kernel.place("irq_desc_tree"), "irq_desc_tree"))
-    except SymbolNotFound:
-        pass
-    of = kernel.type("struct irq_desc")
-    try:
-        table = kernel.image_symbol("irq_desc")  # without CONFIG_SPARSE_IRQ: an array
-        return {at: table.address + at * of.size for at in range(min(table.size // of.size, MOST_INTERRUPTS))}
-    except SymbolNotFound:
-        pass
-    from kdbg.kernels.linux.maple import Maple
-
-    found = {}
-    for address in Maple(kernel).entries(kernel.place("sparse_irqs")):
-        found[int(Value(kernel.memory, of, address).irq_data.irq)] = address
-    return found
 
 
 def handlers(kernel: Linux, descriptor: int) -> tuple[str, tuple[str, ...]]:

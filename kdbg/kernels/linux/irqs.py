@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import Error
 from kdbg.kernels.linux.cpus import cpumask
-from kdbg.kernels.linux.interrupts import descriptors, handlers
+from kdbg.kernels.linux.interrupts import handlers
+from kdbg.kernels.linux.irq_tree import descriptors
 from kdbg.kernels.linux.places import per_cpu_offsets
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 DISABLED, MASKED, IN_PROGRESS = 1 << 16, 1 << 17, 1 << 18
 """IRQD_IRQ_DISABLED, IRQD_IRQ_MASKED, IRQD_IRQ_INPROGRESS of irq_common_data.state_use_accessors."""
+PER_CPU, LEVEL = 1 << 11, 1 << 13
+"""IRQD_PER_CPU, IRQD_LEVEL of the same."""
+HIDDEN = 1 << 20
+"""IRQ_HIDDEN of irq_desc.status_use_accessors: not for /proc/interrupts."""
+CHAINED = "bad_chained_irq"
+"""The handler of an interrupt that only leads to others'."""
 _MASK = {64: (1 << 64) - 1, 32: (1 << 32) - 1}
 
 
@@ -56,11 +63,16 @@ class Interrupt:
     """How many have disabled it."""
     unhandled: int
     """How often no handler felt responsible, since that was last looked at."""
+    per_cpu: bool
+    """Whether each CPU has its own: these are not disabled as a whole."""
+    hidden: bool
+    """Whether the kernel keeps it out of /proc/interrupts."""
 
     @property
     def shown(self) -> bool:
         """Whether /proc/interrupts has it: somebody asked for it, or it came."""
-        return bool(self.handlers) or bool(self.total)
+        asked = any(handler != CHAINED for handler in self.handlers)
+        return not self.hidden and (asked or (bool(self.total) and not self.handlers))
 
 
 def interrupts(kernel: Linux) -> Iterator[Interrupt]:
@@ -89,14 +101,16 @@ def interrupt(kernel: Linux, address: int) -> Interrupt:
         effective_cpus=cpumask(kernel, effective) if effective is not None else (),
         chip=_text(data.chip, "name"),
         hardware_irq=int(data.hwirq) if data.domain else None,
-        flow=desc.name.string(64) if desc.name else "",
+        flow=desc.name.string(64) if desc.name else "level" if state & LEVEL else "edge",
         name=name,
         handlers=functions,
-        disabled=bool(state & DISABLED),
+        disabled=bool(state & DISABLED) and not state & PER_CPU,
         masked=bool(state & MASKED),
         in_progress=bool(state & IN_PROGRESS),
         depth=int(desc.depth),
         unhandled=int(desc.irqs_unhandled),
+        per_cpu=bool(state & PER_CPU),
+        hidden=bool(int(desc.status_use_accessors) & HIDDEN),
     )
 
 
