@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import Error, ReadError, TypeNotFound
-from kdbg.kernels.linux.pages import Chunk, PageMap
-from kdbg.kernels.linux.slab_forms import SlabMark
+from kdbg.kernels.linux.pages import Chunk, PageMap, told_offset
+from kdbg.kernels.linux.slab_forms import SlabMark, page_flags
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +76,10 @@ class PageKinds:
         of = self.pages.offset
         self._flags_at, self._head_at, self._mapping_at = of("flags"), of("compound_head"), of("mapping")
         self._count_at, self._references_at, self._private_at = of("_mapcount"), of("_refcount"), of("private")
-        self._index_at = of("index")
+        try:
+            self._index_at: int | None = of("index")
+        except TypeNotFound:
+            self._index_at = None
         told = kernel.vmcoreinfo
         self._told = told.of_kind("NUMBER", 10) if told is not None else {}
         self._types = self._page_types()
@@ -237,7 +240,7 @@ class PageKinds:
             mapped=0 if typed else count + 1 & NO_TYPE,
             head=first.address if first is not None else place,
             mapping=0 if typed or kind in ("kernel", "reserved") else mapping & ~MAPPING_FLAGS,
-            index=number(self._index_at),
+            index=number(self._index_at) if self._index_at is not None else 0,
         )
 
     def _free_block(self, pfn: int) -> bool | None:
@@ -265,9 +268,9 @@ def _direct(kernel: Linux, pfn: int) -> int:
 
 
 def _flags(kernel: Linux) -> Iterator[tuple[str, int]]:
-    """The flags by bit, the first name of each."""
+    """The flags by bit, the first name of each. Raises `TypeNotFound`."""
     seen = set[int]()
-    for name, bit in kernel.type("enum pageflags").enumerators:
+    for name, bit in page_flags(kernel).items():
         if name.startswith("PG_") and bit not in seen and 0 <= bit < kernel.bits:
             seen.add(bit)
             yield name, bit
@@ -278,22 +281,21 @@ def _nodes(kernel: Linux) -> Iterator[tuple[int, int]]:
     word = kernel.bits // 8
     try:
         table = kernel.place("node_data")
-        of = kernel.type("struct pglist_data")
         told = kernel.vmcoreinfo
         count = told.of_kind("LENGTH", 10).get("node_data", 1) if told is not None else 1
         data = kernel.memory.read(table, min(max(count, 1), MOST_NODES) * word)
         addresses = [int.from_bytes(data[at : at + word], "little") for at in range(0, len(data), word)]
     except Error:
         try:
-            addresses, of = [kernel.place("contig_page_data")], kernel.type("struct pglist_data")
+            addresses = [kernel.place("contig_page_data")]
         except Error:
             return
     for address in addresses:
         if not kernel.in_kernel(address):
             continue
         try:
-            start = kernel.word(address + of.member("node_start_pfn").offset)
-            size = kernel.word(address + of.member("node_spanned_pages").offset)
+            start = kernel.word(address + told_offset(kernel, "pglist_data", "node_start_pfn"))
+            size = kernel.word(address + told_offset(kernel, "pglist_data", "node_spanned_pages"))
         except Error as error:
             kernel.target.note(f"node {address:x}: {error}")
             continue

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kdbg.errors import Error, ReadError, SymbolNotFound, Unmapped
+from kdbg.errors import Error, ReadError, SymbolNotFound, TypeNotFound, Unmapped
 from kdbg.formats.image import PAGE
 
 if TYPE_CHECKING:
@@ -91,11 +91,9 @@ class PageMap:
         pfn = span.first + (address - span.address) // self.size
         return pfn if pfn < span.end else None
 
-    def offset(self, path: str) -> int:
+    def offset(self, member: str) -> int:
         """Offset in bytes of a member of struct page. Raises `TypeNotFound`."""
-        from kdbg.kernels.linux.lists import offset_of
-
-        return offset_of(self.type, path)
+        return told_offset(self.kernel, "page", member)
 
     def chunks(self) -> Iterator[Chunk]:
         """All structures, a chunk at a time, frames ascending."""
@@ -116,6 +114,18 @@ class PageMap:
         return Chunk(first, address, words, there)
 
 
+def told_offset(kernel: Linux, structure: str, member: str) -> int:
+    """Offset in bytes of a member: by the kernel's types, or by VMCOREINFO. Raises `TypeNotFound`."""
+    try:
+        return kernel.type(f"struct {structure}").member(member).offset
+    except TypeNotFound:
+        told = kernel.vmcoreinfo
+        found = told.of_kind("OFFSET", 10).get(f"{structure}.{member}") if told is not None else None
+        if found is None:
+            raise
+        return found
+
+
 def read_pages(kernel: Linux, address: int, size: int) -> tuple[bytes, list[tuple[int, int]]]:
     """``size`` bytes at an address, zeros where pages cannot be read; and (start, end) of these, address as 0."""
     parts: list[bytes | memoryview] = []
@@ -123,13 +133,14 @@ def read_pages(kernel: Linux, address: int, size: int) -> tuple[bytes, list[tupl
     page_at, image, at = kernel.space.page, kernel.target.image, 0
     if not image.paravirtual:  # what is mapped in one piece is read in one
         for run in kernel.space.runs(address, address + size):
+            length = min(run.size, size - at)
             if run.address != address + at:
                 break
             try:
-                parts.append(image.read_physical(run.frame << 12, run.size))
+                parts.append(image.read_physical(run.frame << 12, length))
             except ReadError:
                 break
-            at += run.size
+            at += length
     while at < size:
         start = address + at & PAGE - 1
         length = min(PAGE - start, size - at)
@@ -197,10 +208,22 @@ def _roots(kernel: Linux, told: int) -> tuple[int, bool]:
 
 def _flat(kernel: Linux) -> list[Span]:
     try:
-        address, end = kernel.word(kernel.place("mem_map")), kernel.word(kernel.place("max_pfn"))
+        address, end = kernel.word(kernel.place("mem_map")), _last_frame(kernel)
     except Error:
         return []
     return [Span(0, end, address)] if 0 < end < MOST_FRAMES and kernel.in_kernel(address) else []
+
+
+def _last_frame(kernel: Linux) -> int:
+    """The frame behind the last: max_pfn, or by the one node that machines with such an array have. Raises `Error`."""
+    try:
+        return kernel.word(kernel.place("max_pfn"))
+    except SymbolNotFound:
+        node = kernel.place("contig_page_data")
+        return sum(
+            kernel.word(node + told_offset(kernel, "pglist_data", member))
+            for member in ("node_start_pfn", "node_spanned_pages")
+        )
 
 
 def _joined(spans: list[Span], size: int) -> list[Span]:

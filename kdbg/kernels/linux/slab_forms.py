@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kdbg.errors import TypeNotFound
+from kdbg.kernels.linux.pages import told_offset
 from kdbg.symbols.layouts import Layout
 
 if TYPE_CHECKING:
@@ -95,18 +96,31 @@ def slab_form(kernel: Linux) -> tuple[Type, Layout]:
     return of, Layout(of, SLAB_MEMBERS)
 
 
+def page_flags(kernel: Linux) -> dict[str, int]:
+    """Name of a page's flag -> its bit: by the kernel's types, or what VMCOREINFO tells. Raises `TypeNotFound`."""
+    try:
+        return dict(kernel.type("enum pageflags").enumerators)
+    except TypeNotFound:
+        told = kernel.vmcoreinfo
+        found = told.of_kind("NUMBER", 10) if told is not None else {}
+        flags = {name: bit for name, bit in found.items() if name.startswith("PG_") and "mask" not in name}
+        if not flags:
+            raise
+        if "PG_private" in flags:  # include/linux/page-flags.h: so in all kernels that write VMCOREINFO
+            flags.setdefault("PG_reserved", flags["PG_private"] - 1)
+        return flags
+
+
 class SlabMark:
     """How a struct page tells that it begins a slab. Raises `TypeNotFound` where no way is known."""
 
     def __init__(self, kernel: Linux) -> None:
-        of = kernel.type("struct page")
-        told = kernel.vmcoreinfo
-        flags = dict(kernel.type("enum pageflags").enumerators)
-        self.offset, self.mask, self.value = of.member("flags").offset, 0, 0
+        told, flags = kernel.vmcoreinfo, page_flags(kernel)
+        self.offset, self.mask, self.value = told_offset(kernel, "page", "flags"), 0, 0
         if "PG_slab" in flags:
             self.mask = self.value = 1 << flags["PG_slab"]
             return
-        self.offset, self.mask = of.member("page_type").offset, 0xFFFFFFFF
+        self.offset, self.mask = told_offset(kernel, "page", "page_type"), 0xFFFFFFFF
         numbers = told.of_kind("NUMBER", 10) if told is not None else {}
         if "PAGE_SLAB_MAPCOUNT_VALUE" in numbers:
             self.value = numbers["PAGE_SLAB_MAPCOUNT_VALUE"] & self.mask

@@ -1,8 +1,8 @@
 """What an address is: each source that knows it says so, the closest first.
 
-A virtual address of the kernel is asked for in this order: modules and symbols, per-CPU copies, tasks and their stacks,
-objects of slabs, struct pages, vmalloc areas, and last what the page is used for that it leads to. An address of user
-mode is looked for in the processes' areas; what is neither may be a physical one.
+A virtual address of the kernel is asked for in this order: symbols, per-CPU copies, tasks and their stacks, what else
+image and modules have, objects of slabs, struct pages, vmalloc areas, and last what the page is used for that it leads
+to. An address of user mode is looked for in the processes' areas; what is neither may be a physical one.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PAGE = 4096
 MOST_STACK = 1 << 18
+MOST_SYMBOL = 1 << 24
+"""Bytes that a symbol covers: the last one's end is not told."""
 MOST_USERS = 16
 """Processes that are named for one page or one address of user mode."""
 
@@ -76,10 +78,11 @@ class Whereabouts:
         self.kernel = kernel
         self._stacks: tuple[list[int], list[tuple[int, int, int]]] | None = None
         self.sources: tuple[tuple[str, Source], ...] = (
-            ("modules and symbols", self._symbols),
+            ("symbols", self._symbols),
             ("per-CPU variables", self._per_cpu),
             ("tasks", self._tasks),
             ("stacks", self._of_stacks),
+            ("modules", self._in_regions),
             ("slabs", self._slabs),
             ("page structures", self._struct_pages),
             ("vmalloc areas", self._vmalloc),
@@ -109,19 +112,25 @@ class Whereabouts:
     # the image and its modules
 
     def _symbols(self, address: int) -> Iterator[Whatis]:
-        kernel = self.kernel
-        region = kernel.part(Regions).holding(address)
-        if region is None:
-            return
-        start, module, part = region.start, region.module, region.part
+        """The symbol that covers the address, of the image (also where that is not mapped any more) or of a module."""
+        region = self.kernel.part(Regions).holding(address)
         try:
-            symbol, offset = kernel.target.nearest(address)
-            if offset < max(symbol.size, 1) and (symbol.module or module) == module:
-                yield Whatis(address, "symbol", symbol.address, offset, symbol.name, module, part)
-                return
+            symbol, offset = self.kernel.target.nearest(address)
         except SymbolNotFound:
-            pass
-        yield Whatis(address, "module", start, address - start, module, module, part)
+            return
+        module = symbol.module or "vmlinux"
+        if offset >= max(min(symbol.size, MOST_SYMBOL), 1) or module != (region.module if region else "vmlinux"):
+            return
+        part = region.part if region is not None else "image, not mapped any more"
+        yield Whatis(address, "symbol", symbol.address, offset, symbol.name, module, part)
+
+    def _in_regions(self, address: int) -> Iterator[Whatis]:
+        """What of the image or of a module has no name there."""
+        region = self.kernel.part(Regions).holding(address)
+        if region is not None and not any(self._symbols(address)):
+            yield Whatis(
+                address, "module", region.start, address - region.start, region.module, region.module, region.part
+            )
 
     def _per_cpu(self, address: int) -> Iterator[Whatis]:
         found = self.kernel.part(PerCpu).copy_at(address)
@@ -238,10 +247,11 @@ class Whereabouts:
         offset = asked & PAGE - 1
         image = self.kernel.part(Virtual).in_image(pfn)
         if image is not None and image != asked & -PAGE:
-            yield from (replace(one, address=asked) for one in self._symbols(image + offset))
+            for source in (self._symbols, self._in_regions):
+                yield from (replace(one, address=asked) for one in source(image + offset))
         area = self.kernel.part(VmapAreas).address_of(pfn)
         if area is not None:
-            for source in (self._symbols, self._of_stacks, self._vmalloc):
+            for source in (self._symbols, self._in_regions, self._of_stacks, self._vmalloc):
                 yield from (replace(one, address=asked) for one in source(area + offset))
 
     def _page(self, asked: int, offset: int, pfn: int) -> Iterator[Whatis]:
