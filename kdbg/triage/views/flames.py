@@ -49,11 +49,12 @@ def flame_graph(groups: Sequence[StackGroup], marked: Sequence[str] = ()) -> Mar
 
 
 def _named(stack: Sequence[str]) -> Sequence[str]:
-    """A stack without what stands outside of the kernel: numbers at its end, another one in each process."""
-    end = len(stack)
-    while end > 1 and stack[end - 1].startswith("0x"):
-        end -= 1
-    return stack[:end]
+    """A stack without what stands outside of the kernel: numbers at its end, another one in each process.
+
+    One without any name stays whole: there is nothing else to tell it by.
+    """
+    named = [at for at, function in enumerate(stack) if not function.startswith("0x")]
+    return stack[: named[-1] + 1] if named else stack
 
 
 def _tree(groups: Sequence[StackGroup]) -> Box:

@@ -38,6 +38,8 @@ CPUS = 64
 GROUPS = 60
 LOCKS = 100
 FRAMES_OF_CPU = 4
+SEGMENTS = frozenset({"cs", "ds", "es", "fs", "gs", "ss", "ldt", "tr", "gdt", "idt"})
+"""Registers that are seldom asked for; and those whose names begin so (``cs_base``)."""
 SINCE_BOOT = 5e8
 """Seconds; what is more is a date: no machine runs for 15 years, and none of these kernels is older than 1985."""
 
@@ -203,10 +205,16 @@ def _code(thread: KeyThread) -> Markup | None:
 
 
 def _registers(thread: KeyThread) -> Markup | None:
+    """The registers that hold numbers of the program at once; segments and descriptors unfold."""
     if not thread.registers:
         return None
-    rows = [tag("li", tag("span", line(name)), tag("code", f"{value:x}")) for name, value in thread.registers.items()]
-    return join([tag("h3", "Registers"), tag("ul", rows, class_="registers mono")])
+    rows: dict[bool, list[Markup]] = {False: [], True: []}
+    for name, value in thread.registers.items():
+        system = line(name).partition("_")[0] in SEGMENTS
+        rows[system].append(tag("li", tag("span", line(name)), tag("code", f"{value:x}")))
+    shown, folded = (tag("ul", rows[system], class_="registers mono") for system in (False, True))
+    more = tag("details", tag("summary", "segments"), folded) if rows[True] else None
+    return join([tag("h3", "Registers"), shown if rows[False] else None, more])
 
 
 def _cpus(report: Report) -> Markup | None:

@@ -68,9 +68,9 @@ pre { margin: 0; font-size: .84rem; line-height: 1.55; white-space: pre-wrap; }
 .scroll { overflow-x: auto; }
 .asm { width: 100%; } .asm td { padding: 0 14px 0 6px; white-space: pre; } .asm td:first-child { color: var(--quiet); }
 .asm .current { background: color-mix(in srgb, var(--error) 18%, transparent); font-weight: 650; }
-.registers { display: grid; grid-template-columns: repeat(auto-fill, minmax(196px, 1fr)); gap: 1px 16px;
-  font-size: .82rem; }
-.registers li { display: flex; gap: 8px; } .registers span { color: var(--quiet); min-width: 4.2em; }
+.registers { display: grid; grid-template-columns: repeat(auto-fill, minmax(158px, 1fr)); gap: 1px 12px;
+  font-size: .8rem; }
+.registers li { display: flex; gap: 8px; } .registers span { color: var(--quiet); min-width: 3.4em; }
 .cpus { display: grid; grid-template-columns: repeat(auto-fill, minmax(260px, 1fr)); gap: 12px; }
 .cpu { border: 1px solid var(--line); border-radius: 8px; padding: 9px 12px; min-width: 0; }
 .cpus + details { margin-top: 10px; } details .cpus { margin-top: 8px; }
