@@ -84,7 +84,8 @@ def open(  # noqa: A001
     from kdbg.formats.image import Image
 
     names = [os.fspath(name) for name in (path, *more)]
-    found, beside = (open_memory(names[0], base), names[1:]) if raw else open_files(names)
+    tell = tell or (lambda _: None)
+    found, beside = (open_memory(names[0], base, tell), names[1:]) if raw else open_files(names, tell)
     if isinstance(found, Image):
         from kdbg.dump import Dump
 

@@ -12,6 +12,8 @@ import kdbg
 from kdbg import rootsearch
 from kdbg.convert import convert
 from kdbg.formats import open_image
+from samples.dump_notes import note
+from samples.elf_dump import ElfDump, Load
 from samples.solaris import standard
 
 REAL = Path(__file__).parent.parent / "samples" / "real"
@@ -115,3 +117,14 @@ def test_real_memory_whole(shared_dump: Callable[[str], Path], tmp_path: Path) -
             assert after.found_root.how.startswith("found in the first megabyte")
             assert list(after.threads()) == list(before.threads())
             assert list(after.log()) == list(before.log())
+
+
+def test_an_elf_dump_without_notes_is_looked_through(tmp_path: Path) -> None:
+    """As VirtualBox writes it: memory in PT_LOADs, and notes of its own that say nothing to us."""
+    core = standard(64, False).build().write(tmp_path, "elf")
+    image = open_image(str(core))
+    loads = [Load(frame << 12, bytes(image.page(frame) or b"")) for frame in image.pages]
+    (tmp_path / "vbox").write_bytes(ElfDump(loads, note("VBCORE", 0xB00, bytes(24))).data())
+    with kdbg.open(core) as before, kdbg.open(tmp_path / "vbox") as after:
+        assert after.found_root.kernel == "Solaris"
+        assert list(after.threads()) == list(before.threads())

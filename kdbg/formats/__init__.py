@@ -15,8 +15,8 @@ from kdbg.formats.flattened import FlattenedSource
 from kdbg.formats.image import Image
 from kdbg.formats.known import elf_in_words, recognise
 from kdbg.formats.looks import looks_like
+from kdbg.formats.packed import Tell, head_of, kind_of, unpack
 from kdbg.formats.packed import advice as unpacking_advice
-from kdbg.formats.packed import head_of, kind_of, unpack
 from kdbg.formats.source import Source, open_source
 
 if TYPE_CHECKING:
@@ -61,10 +61,11 @@ def _machine(found: Image | ProcessCore) -> Image:
     return found
 
 
-def open_file(path: str) -> Image | ProcessCore:
+def open_file(path: str, tell: Tell = lambda _: None) -> Image | ProcessCore:
     """Open a dump by what its first bytes say; one inside gzip, bzip2, xz or zstd is unpacked to a temporary file.
 
     ``path``: a file, or a URL (``s3://``, ``http://`` ...), of which only the ranges that are needed are fetched.
+    ``tell``: is called now and then with a line on how far it is, where that takes long.
 
     Raises `NotADump` where no format knows it, another `FormatError` where one does and it is damaged.
     """
@@ -73,15 +74,15 @@ def open_file(path: str) -> Image | ProcessCore:
     if packed is None:
         return _open(source)
     _recognised(Source.of_bytes(path, head_of(source, packed)), whole=False)
-    image = _open(_unpacked(source, packed))
+    image = _open(_unpacked(source, packed, tell))
     if image.source.cut_off:
         image.damage.append(f"cut off: its {packed} data ends too early")
     return image
 
 
-def _unpacked(source: Source, packed: str) -> Source:
+def _unpacked(source: Source, packed: str, tell: Tell) -> Source:
     began = time.monotonic()
-    plain = unpack(source, packed)
+    plain = unpack(source, packed, tell)
     plain.advice = unpacking_advice(source.name, packed, source.size, plain.size, time.monotonic() - began)
     return plain
 
@@ -126,7 +127,7 @@ def open_images(paths: list[str]) -> tuple[Image, list[str]]:
     return _machine(found), beside
 
 
-def open_memory(path: str, base: int = 0) -> RawMemory:
+def open_memory(path: str, base: int = 0, tell: Tell = lambda _: None) -> RawMemory:
     """Take a file for physical memory as it is, from the address ``base`` on, whatever its bytes. Raises `FormatError`.
 
     One inside gzip, bzip2, xz or zstd is unpacked to a temporary file.
@@ -136,14 +137,14 @@ def open_memory(path: str, base: int = 0) -> RawMemory:
         raise FormatError(path, "the file is empty")
     packed = kind_of(source)
     if packed is not None:
-        source = _unpacked(source, packed)
+        source = _unpacked(source, packed, tell)
     image = RawMemory(source, base)
     if source.advice:
         image.advice.append(source.advice)
     return image
 
 
-def open_files(paths: list[str]) -> tuple[Image | ProcessCore, list[str]]:
+def open_files(paths: list[str], tell: Tell = lambda _: None) -> tuple[Image | ProcessCore, list[str]]:
     """Open the files of one dump; the image, and those of the files that are no dumps (namelists, programs).
 
     Several dumps are one only if their format joins them: the files of a split set. Raises as `open_file`, and
@@ -152,7 +153,7 @@ def open_files(paths: list[str]) -> tuple[Image | ProcessCore, list[str]]:
     images, beside = [], []
     for path in paths:
         try:
-            images.append(open_file(path))
+            images.append(open_file(path, tell))
         except NotADump:
             if path == paths[-1] and not images:
                 raise

@@ -22,8 +22,6 @@ from kdbg.formats.source import Source
 if TYPE_CHECKING:
     from kdbg.records import Info
 
-STRETCH = 1 << 22
-"""Bytes of memory that are looked at at once."""
 VECTORS, VECTOR_SEGMENTS = 32, range(0xC000, 0x10000)
 """Vectors of real mode that are looked at, and where firmware's handlers lie."""
 MOST_VECTORS_ELSEWHERE = 4
@@ -42,7 +40,7 @@ class BareMemory(Image):
     """Whether `architecture` and `bits` are more than a guess: once page tables are found."""
 
     def stretches(self, start: int = 0, end: int = 1 << 64) -> Iterator[tuple[int, memoryview]]:
-        """(physical address, bytes) of the memory between two addresses, whole pages, ascending, up to `STRETCH` each.
+        """(physical address, bytes) of the memory between two addresses, whole pages, ascending, some MB at most each.
 
         What is known to be a hole of the file is left out.
         """
@@ -75,16 +73,7 @@ class FlatMemory(BareMemory):
 
     def stretches(self, start: int = 0, end: int = 1 << 64) -> Iterator[tuple[int, memoryview]]:
         """As `BareMemory.stretches`."""
-        for first, last, shift in self.segments.runs():
-            begin, stop = max(start & -PAGE, first * PAGE), min(end, last * PAGE)
-            if begin >= stop:
-                continue
-            for filled, until in self.source.filled(begin + shift, stop + shift):
-                at, until = filled - shift & -PAGE, min(stop, until - shift + PAGE - 1) & -PAGE
-                while at < until:
-                    size = min(STRETCH, until - at)
-                    yield at, self.source.read(at + shift, size, "memory")
-                    at += size
+        return self.segments.stretches(self.source, start, end)
 
     def why_missing(self, frame: int) -> str:
         """Why `page` has nothing for ``frame``."""

@@ -69,6 +69,13 @@ class ElfCore(LinuxImage):
         if self.host is not None:
             self.format = "ELF dump of a Xen host" + (" (QEMU dump-guest-memory)" if self.notes.qemu else "")
 
+        told = self.vmcoreinfo or self.host is not None or any("cr3" in registers for registers in self.contexts)
+        self.bare = not told  # as VirtualBox writes it, or whoever left out the notes
+
+    def stretches(self, start: int = 0, end: int = 1 << 64) -> Iterator[tuple[int, memoryview]]:
+        """As `kdbg.formats.bare.BareMemory.stretches`."""
+        return self.segments.stretches(self.source, start, end)
+
     def page(self, frame: int) -> memoryview | None:
         """The page with that frame number, or None."""
         return self.segments.page(self.source, frame)

@@ -6,7 +6,7 @@ where it is none of a dump that is known, the rest is left alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kdbg.errors import FormatError
@@ -14,9 +14,12 @@ from kdbg.formats.compression import MissingCodec, zstd_module
 from kdbg.formats.source import Source
 from kdbg.formats.spool import spool
 
+Tell = Callable[[str], None]
 MAGICS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 COMMANDS = {"gzip": "gzip -dk", "bzip2": "bzip2 -dk", "xz": "xz -dk", "zstd": "zstd -dk"}
 CHUNK = 1 << 20
+TOLD = 64 << 20
+"""Bytes that come out from one line on it to the next."""
 HEAD = 1 << 16
 GROWTH, SMALL = 1024, 512 << 20
 """How many times its size a file may unpack to without being taken for a bomb; as much as `SMALL` always."""
@@ -38,14 +41,26 @@ def head_of(source: Source, kind: str) -> bytes:
     return found[:HEAD]
 
 
-def unpack(source: Source, kind: str) -> Source:
+def unpack(source: Source, kind: str, tell: Tell = lambda _: None) -> Source:
     """All of it as a file of its own, which is gone when it is closed. Raises `FormatError`.
+
+    ``tell`` is called now and then with a line on how far it is.
 
     What a damaged or cut file gives before its end is kept; the source's ``cut_off`` says so.
     """
     most = max(SMALL, GROWTH * source.size)
     text = f"unpacks to more than {most} bytes, which is a bomb: `{COMMANDS[kind]}` unpacks it all the same"
-    return spool(source.name, _pieces(source, kind), most, text)
+    return spool(source.name, _told(_pieces(source, kind), source, kind, tell), most, text)
+
+
+def _told(pieces: Iterator[bytes], source: Source, kind: str, tell: Tell) -> Iterator[bytes]:
+    made = said = 0
+    for piece in pieces:
+        made += len(piece)
+        if made - said >= TOLD:
+            said = made
+            tell(f"unpacking {source.name} ({kind}, {source.size >> 20} MB): {made >> 20} MB")
+        yield piece
 
 
 def advice(name: str, kind: str, size: int, plain: int, seconds: float) -> str:

@@ -7,7 +7,7 @@ behind was excluded. Where memory begins or ends within a page, the rest of the 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from kdbg.formats.image import NOT_IN_DUMP, PAGE, PageMap
@@ -19,6 +19,8 @@ MOST_LEFT_OUT = 1 << 30
 EXCLUDED = "excluded from the dump on purpose"
 EXCLUDED_OR_LOST = "excluded from the dump on purpose, or lost: the dump is incomplete"
 """Of dumps whose writer did not get to the end: what it would have written cannot be told from what it left out."""
+STRETCH = 1 << 22
+"""Bytes of memory that are looked at at once."""
 CUT_OFF = "cut off: the file ends before that page"
 
 
@@ -85,9 +87,21 @@ class SegmentMap:
             return 0, 0, 0
         return self._firsts[at] * PAGE, self._runs[at][0] * PAGE, self._runs[at][1]
 
-    def runs(self) -> list[tuple[int, int, int]]:
-        """(first frame, end frame, what to add to an address for its place in the file) of runs of whole pages."""
-        return [(first, end, shift) for first, (end, shift) in zip(self._firsts, self._runs, strict=True)]
+    def stretches(self, source: Source, start: int, end: int) -> Iterator[tuple[int, memoryview]]:
+        """(address, bytes) of whole pages between two addresses, ascending, up to `STRETCH` each; no holes of the file.
+
+        Pages of which several pieces hold parts are left out.
+        """
+        for first, (last, shift) in zip(self._firsts, self._runs, strict=True):
+            begin, stop = max(start & -PAGE, first * PAGE), min(end, last * PAGE)
+            if begin >= stop:
+                continue
+            for filled, until in source.filled(begin + shift, stop + shift):
+                at, until = filled - shift & -PAGE, min(stop, until - shift + PAGE - 1) & -PAGE
+                while at < until:
+                    size = min(STRETCH, until - at)
+                    yield at, source.read(at + shift, size, "memory")
+                    at += size
 
     def page(self, source: Source, frame: int) -> memoryview | None:
         """The page with that frame number, or None."""

@@ -57,8 +57,8 @@ def _facts(file: str, base: int | None) -> dict[str, Any]:
     from kdbg.formats import open_file, open_memory
     from kdbg.repl.opening import opening
 
-    with opening(file):
-        image = open_file(file) if base is None else open_memory(file, base)
+    with opening(file) as tell:
+        image = open_file(file, tell) if base is None else open_memory(file, base, tell)
         told = asdict(image.describe())
     if image.advice:
         told["advice"] = list(image.advice)

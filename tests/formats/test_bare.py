@@ -13,7 +13,8 @@ from formats.dumps import holds, misses, page, pages
 import kdbg
 from kdbg.convert import convert
 from kdbg.formats import NotADump, open_image, open_memory
-from kdbg.formats.bare import STRETCH, RawMemory, begins_like_a_pc
+from kdbg.formats.bare import RawMemory, begins_like_a_pc
+from kdbg.formats.segments import STRETCH
 from samples.elf_dump import ElfDump, Load
 
 PAGES = pages(*range(256))

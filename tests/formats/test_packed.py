@@ -117,3 +117,11 @@ def test_nothing_stays_behind(tmp_path: Path) -> None:
     image = opened(tmp_path / "dump", gzip.compress(DUMPS["elf"]))
     assert set(Path("/tmp").glob("kdbg-*")) <= before
     image.source.close()
+
+
+def test_how_far_it_is_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "TOLD", 64 << 10)
+    (tmp_path / "dump").write_bytes(gzip.compress(DUMPS["kdump"]))
+    lines: list[str] = []
+    kdbg.open(tmp_path / "dump", tell=lines.append).close()
+    assert lines == [f"unpacking {tmp_path / 'dump'} (gzip, 0 MB): 0 MB"]
