@@ -56,7 +56,7 @@ def _vmalloc(found: Whatis, view: View) -> str:
 
 def _page(found: Whatis, view: View) -> str:
     kind = {"anon": "anonymous memory", "shmem": "shared memory"}.get(found.part, found.part)
-    of = f" of {found.name}" if found.name else ""
+    of = f" of {found.name} at {found.file_offset:x}" if found.name else ""
     line = f"{found.address:x} is in pfn {found.pfn:x}: {kind}{of}"
     return "\n".join(
         [line, *(f"        mapped at {one.address:x} by {one.name}/{one.pid} ({one.task:x})" for one in found.users)]

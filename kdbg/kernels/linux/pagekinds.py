@@ -240,8 +240,15 @@ class PageKinds:
             mapped=0 if typed else count + 1 & NO_TYPE,
             head=first.address if first is not None else place,
             mapping=0 if typed or kind in ("kernel", "reserved") else mapping & ~MAPPING_FLAGS,
-            index=number(self._index_at) if self._index_at is not None else 0,
+            index=self._index(data, pfn, first),
         )
+
+    def _index(self, data: bytes, pfn: int, first: PageRecord | None) -> int:
+        """The place of a page in its file; of a compound page only the first one has it."""
+        if first is not None:
+            return first.index + pfn - first.pfn
+        at, word = self._index_at, self.kernel.bits // 8
+        return int.from_bytes(data[at : at + word], "little") if at is not None else 0
 
     def _free_block(self, pfn: int) -> bool | None:
         """Whether a frame lies in a free block that begins before it; None where that cannot be read."""

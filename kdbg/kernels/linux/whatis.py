@@ -64,6 +64,8 @@ class Whatis:
     """Of a range: stack, vmalloc area, area of a process."""
     caller: int | None = None
     """Who allocated a vmalloc area."""
+    file_offset: int | None = None
+    """Of the page in its file, in bytes."""
     users: tuple[PageUser, ...] = ()
     """Processes that have the page mapped."""
 
@@ -267,14 +269,14 @@ class Whereabouts:
         yield self._described(asked, offset, record)
 
     def _described(self, asked: int, offset: int, record: PageRecord) -> Whatis:
-        name, users = "", tuple[PageUser, ...]()
+        name, place, users = "", None, tuple[PageUser, ...]()
         if record.kind in ("shmem", "page cache", "anon") and record.mapping:
             back = self.kernel.part(ReverseMap)
             users = tuple(islice(back.users(record), MOST_USERS))
             if record.kind != "anon":
-                name = back.file_of(record.mapping)
+                name, place = back.file_of(record.mapping), record.index * PAGE
         return Whatis(asked, "page", record.virtual, offset, name, part=record.kind, pfn=record.pfn,
-                      page=record.address, users=users)  # fmt: skip
+                      page=record.address, file_offset=place, users=users)  # fmt: skip
 
     # what is no kernel address
 

@@ -18,6 +18,8 @@ import pytest
 import kdbg
 from kdbg.dump import Dump
 from kdbg.errors import CommandError
+from kdbg.kernels.linux.pages import DirectMap
+from kdbg.kernels.linux.whatis import MOST_USERS
 from kdbg.lang.output import ListSink
 from kdbg.lang.session import Session
 
@@ -345,6 +347,30 @@ def test_no_kernel_page_is_writable_and_executable(dump: Dump) -> None:
 
 
 # the shown dumps, whole
+
+
+@pytest.mark.parametrize("name", ["lx61.elf", "lx61-arm64.elf", "xen-linux-pv.core"])
+def test_pages_of_files_lead_back_to_their_processes(shared_dump: Callable[[str], Path], name: str) -> None:
+    """From an area of a process to a page, and by whatis from the page to the file, the place in it and the process."""
+    with kdbg.open(shared_dump(name)) as target:
+        pages = target.kernel.part(DirectMap)  # type: ignore[union-attr]
+        compared = 0
+        for process in target.processes():
+            areas = target.run(f"{process.address:x}::pmap") if process.mm else []  # type: ignore[attr-defined]
+            for area in areas:
+                if not area.path or not area.path.startswith("/") or "w" in area.flags:
+                    continue
+                try:
+                    found = target.translate(area.start, process=process.pid)
+                except kdbg.Error:
+                    continue
+                assert found.pfn is not None
+                what = target.run(f"{pages.address_of(found.pfn):x}::whatis -a")[-1]
+                assert (what.part, what.name, what.file_offset) == ("shmem", area.path, area.offset)
+                users = {(user.pid, user.address) for user in what.users}
+                assert (process.pid, area.start) in users or len(what.users) == MOST_USERS
+                compared += 1
+        assert compared > 10
 
 
 @pytest.mark.parametrize("name", ["lx61.elf", "lx61-arm64.elf", "xen-linux-pv.core"])
