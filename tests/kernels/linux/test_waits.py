@@ -176,6 +176,21 @@ def test_stacks_of_a_kernel_that_did_not_panic(dump: Dump) -> None:
     assert dump.run("::stacks -t panic") == []
 
 
+def test_stacks_are_those_of_dwarf_through_an_exception(dump: Dump) -> None:
+    for name, told in TOLD["stacks"].items():
+        frames = [hex(frame.pc) for frame in dump.stack(task(name)[1]) if frame.pc >> 63]
+        assert frames == [pc for pc, _ in told if int(pc, 16) >> 63], name
+
+
+def test_an_interrupted_function_is_marked_and_the_stack_goes_on(dump: Dump) -> None:
+    frames = dump.stack(task("kl-mx-owner")[1])
+    [at] = [at for at, frame in enumerate(frames) if frame.note == "interrupted here"]
+    told = [pc for pc, interrupted in TOLD["stacks"]["kl-mx-owner"] if interrupted]
+    assert hex(frames[at].pc) == told[0]
+    assert frames[at - 1].symbol == "asm_exc_page_fault"
+    assert "pipe_write" in [frame.symbol for frame in frames[at:]]
+
+
 # status
 
 
