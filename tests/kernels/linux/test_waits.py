@@ -178,8 +178,9 @@ def test_stacks_of_a_kernel_that_did_not_panic(dump: Dump) -> None:
 
 def test_stacks_are_those_of_dwarf_through_an_exception(dump: Dump) -> None:
     for name, told in TOLD["stacks"].items():
-        frames = [hex(frame.pc) for frame in dump.stack(task(name)[1]) if frame.pc >> 63]
-        assert frames == [pc for pc, _ in told if int(pc, 16) >> 63], name
+        # behind the frame in user mode drgn goes on and finds what is no address
+        kernel = [pc for pc, _ in told if int(pc, 16) >> 47 == 0x1FFFF]
+        assert [hex(frame.pc) for frame in dump.stack(task(name)[1]) if frame.pc >> 63] == kernel, name
 
 
 def test_an_interrupted_function_is_marked_and_the_stack_goes_on(dump: Dump) -> None:
