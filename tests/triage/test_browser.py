@@ -28,23 +28,32 @@ pytestmark = [
 ]
 
 
-def page_after(folder: Path, text: str, *options: str) -> str:
-    """What has become of a page: its elements, after its scripts had their time."""
+def opened(folder: Path, text: str) -> tuple[str, str]:
+    """What has become of a page: its elements, after its scripts had their time; and what the browser says of it."""
     (folder / "page.html").write_text(text)
     home = f"--user-data-dir={folder / 'browser'}"
-    switches = ["--headless", "--no-sandbox", "--disable-gpu", home, "--virtual-time-budget=2000", *options]
+    switches = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        home,
+        "--virtual-time-budget=2000",
+        "--enable-logging=stderr",
+    ]
     command = [str(BROWSER), *switches, "--dump-dom", (folder / "page.html").as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
 
 
 def test_an_attack_would_be_seen(tmp_path: Path) -> None:
-    page = page_after(tmp_path, f"<!doctype html><html><body>{ATTACKS[0]}{ATTACKS[1][2:]}</body></html>")
+    page, _ = opened(tmp_path, f"<!doctype html><html><body>{ATTACKS[0]}{ATTACKS[1][2:]}</body></html>")
     assert 'data-ran="1"' in page[: page.index("<head")]
 
 
 def test_nothing_of_a_dump_runs(tmp_path: Path) -> None:
     for text in (*ATTACKS, *HOSTILE):
-        page = page_after(tmp_path, view("html")(hostile(text)))
+        page, said = opened(tmp_path, view("html")(hostile(text)))
+        assert said == "", text
         assert "data-ran" not in page[: page.index("<head")], text
         assert "<script" not in page, text
         assert page.count("<style>") == 1, text
@@ -53,6 +62,13 @@ def test_nothing_of_a_dump_runs(tmp_path: Path) -> None:
 def test_even_what_was_not_escaped_would_not_run(tmp_path: Path) -> None:
     """The page's policy is a second wall: markup that got in all the same neither runs nor loads nor looks."""
     attack = f"{ATTACKS[0]}{ATTACKS[1]}<b style='position: fixed' onclick='{RAN}'>x</b>"
-    page = page_after(tmp_path, view("html")(deadlock()).replace("</body>", f"{attack}</body>"))
+    page, said = opened(tmp_path, view("html")(deadlock()).replace("</body>", f"{attack}</body>"))
+    assert "Content Security Policy" in said
     assert "<img" in page
     assert "data-ran" not in page[: page.index("<head")]
+
+
+def test_its_own_style_is_allowed_and_no_other(tmp_path: Path) -> None:
+    text = view("html")(deadlock())
+    assert opened(tmp_path, text)[1] == ""
+    assert "style-src" in opened(tmp_path, text.replace("<style>", "<style> "))[1]
