@@ -28,6 +28,8 @@ def natural_format(image: Image) -> str:
 
     if image.native:
         return "vmcore"
+    if image.host is not None:
+        return "elf"  # what makedumpfile writes of a Xen host, too
     return "xen-elf" if isinstance(image, XenImage) else "kdump"
 
 

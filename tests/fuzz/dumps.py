@@ -34,6 +34,8 @@ from samples.lime import avml, lime
 from samples.linux import RELEASE, LinuxGuest
 from samples.solaris import SolarisDomain
 from samples.xen_core import Core, context, write_elf, write_xc_core
+from samples.xen_host import XenHost
+from samples.xpv_dump import XpvDump
 
 INFO = {"OSRELEASE": RELEASE, "PAGESIZE": "4096", "SYMBOL(_stext)": "ffffffff81000000", "NUMBER(phys_base)": "0"}
 COMMANDS = ("::status", "::msgbuf", "::modinfo", "::threadlist", "::ps", "::cpuinfo", "::cpustack", "::ptescan",
@@ -115,6 +117,12 @@ def incomplete(machine: Machine) -> bytes:
     return bytes(data)
 
 
+def written(plan: XenHost | XpvDump) -> bytes:
+    """A planned dump as a file's bytes."""
+    with TemporaryDirectory() as folder:
+        return plan.write(Path(folder) / "dump").read_bytes()
+
+
 def zstd(data: bytes) -> bytes:
     """Bytes through zstd."""
     return bytes(zstd_module().compress(data))
@@ -145,6 +153,9 @@ KINDS: dict[str, Callable[[Machine], bytes]] = {
     "xc_core-mfn": lambda m: m.xen(lambda path, core: write_xc_core(path, core, "mfn"), paravirtual=True),
     "xen-elf": lambda m: m.xen(write_elf, paravirtual=True),
     "xen-elf-hvm": lambda m: m.xen(write_elf, paravirtual=False),
+    "xen-host": lambda _: written(XenHost()),
+    "xen-host-qemu": lambda _: written(XenHost(qemu=True)),
+    "vmcore-xvm": lambda _: written(XpvDump()),
     "process-linux": lambda m: Path(unpacked("bare32.core")).read_bytes(),
     "process-illumos": lambda m: IllumosCore(64, handler=True).data(),
     "gzip": lambda m: gzip.compress(m.elf(), 1, mtime=0),

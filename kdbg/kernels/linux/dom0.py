@@ -38,6 +38,8 @@ class Dom0(Linux):
     hypervisor: Hypervisor | None = None
     """None where the dump does not hold enough of it to be seen."""
     _image: Dom0Image
+    _host: Dump
+    """The dump of which it is a part."""
 
     @classmethod
     def below(cls, target: Dump) -> Dom0 | None:
@@ -54,7 +56,7 @@ class Dom0(Linux):
             found = cls.detect(inner) if image.roots else None
         if not isinstance(found, Dom0):
             return None
-        found.hypervisor, found._image = hypervisor, image
+        found.hypervisor, found._image, found._host = hypervisor, image, target
         inner.__dict__["kernel"] = found
         if not image.listed:
             image.list_page = found._list_page
@@ -85,6 +87,16 @@ class Dom0(Linux):
     def _module_symbols(self) -> list[SymbolTable]:
         below = self.hypervisor.table if self.hypervisor is not None else None
         return [*super()._module_symbols(), *([below] if below is not None else [])]
+
+    def check_debug_files(self) -> None:
+        """Give the hypervisor its symbols; the other files are to be those of domain 0. Raises `Error`."""
+        below, files = self.hypervisor, self._host.symbol_files
+        mine = tuple(path for path in files if below is None or not below.is_of(path))
+        if len(mine) < len(files):
+            self.__dict__.pop("symbols", None)
+        self.target.symbol_files, self.target.debuginfod = mine, self._host.debuginfod
+        if mine or self._host.debuginfod or not files:
+            super().check_debug_files()
 
     def describe(self) -> str:
         """Both kernels."""

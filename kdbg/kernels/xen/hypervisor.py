@@ -12,6 +12,7 @@ tells), public/xen.h (DOMID_*).
 from __future__ import annotations
 
 import functools
+import os
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -126,7 +127,7 @@ class Hypervisor:
     @functools.cached_property
     def table(self) -> SymbolTable | None:
         """Its symbols: of a file given with the dump, else its own table; None where there are none."""
-        for path in self.target.beside:
+        for path in (*self.target.beside, *self.target.symbol_files):
             table = self._of_file(path)
             if table is not None:
                 return table
@@ -138,7 +139,17 @@ class Hypervisor:
         self.space.read_partial(first, end - first)  # not by `Image.peek` this time: `kdbg slim` keeps it
         return table
 
+    def is_of(self, path: str) -> bool:
+        """Whether a file has symbols of this hypervisor; they are used from now on."""
+        found = self._of_file(path) is not None
+        if found:
+            self.__dict__.pop("table", None)
+            self.__dict__.pop("symbols", None)
+        return found
+
     def _of_file(self, path: str) -> SymbolTable | None:
+        if os.path.isdir(path):
+            return None
         try:
             found = of_file(path)
         except (OSError, Error) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from kdbg.errors import TypeNotFound
+from kdbg.errors import Error, TypeNotFound
 from kdbg.kernels.kernel import Kernel
 from kdbg.kernels.xen.hypervisor import Hypervisor
 from kdbg.records import Cpu, Frame, Module
@@ -43,6 +43,12 @@ class Xen(Kernel):
     def type_of(self, symbol: Symbol) -> Type:
         """No type. Raises `TypeNotFound`."""
         raise TypeNotFound(symbol.name)
+
+    def check_debug_files(self) -> None:
+        """Take the symbols of the files that were given. Raises `Error` where none is of this hypervisor."""
+        files = self.target.symbol_files
+        if not any(self.hypervisor.is_of(path) for path in files):
+            raise Error(f"{', '.join(files) or self.target.name}: no symbols of the hypervisor in the dump")
 
     def describe(self) -> str:
         """Its version."""

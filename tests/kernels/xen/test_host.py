@@ -169,6 +169,18 @@ def test_a_file_has_its_names(tmp_path: Path) -> None:
     assert not opened.notes
 
 
+@pytest.mark.parametrize("linux", [True, False])
+def test_a_file_is_given_by_the_option(tmp_path: Path, linux: bool) -> None:
+    """As ``--symbols``; without a known domain 0 too. One that has nothing of the hypervisor's is refused."""
+    planned = XenHost(own_symbols=False, linux=linux)
+    path, symbols = planned.write(tmp_path / "host"), planned.write_symbols(tmp_path / "xen-syms")
+    with kdbg.open(path, symbols=symbols) as target:
+        assert target.symbol("xen`pv_hypercall").address == planned.places["pv_hypercall"]
+    other = planned.write_symbols(tmp_path / "other-syms", bytes(20))
+    with pytest.raises(kdbg.Error):
+        kdbg.open(path, symbols=other)
+
+
 def test_a_file_of_another_build_is_not_used(tmp_path: Path) -> None:
     opened = Opened(tmp_path, beside=bytes(20))
     assert opened.symbol("xen`pv_hypercall").module == "xen"  # of its own table
