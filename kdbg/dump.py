@@ -135,8 +135,8 @@ class Dump(Target):
 
         Raises `Error` where what is given does not belong to the dump's kernel, or is not there.
         """
-        if self.kernel is None or self.kernel.family != "linux":
-            raise Error(f"{self.name}: debug files are read for Linux kernels only")
+        if self.kernel is None or self.kernel.family not in ("linux", "xen"):
+            raise Error(f"{self.name}: debug files are read for Linux kernels and for Xen only")
         self.symbol_files, self.debuginfod = tuple(paths), debuginfod
         self.kernel.check_debug_files()
 
