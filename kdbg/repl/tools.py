@@ -40,9 +40,9 @@ and never over another file.
 Says what happened: a verdict, the thread that matters, what is found to be
 wrong, and a signature that is the same for the same cause elsewhere.
     --format FORMAT  text, json, junit, sarif, markdown or html
-    -o OUT           write it there, not to standard output; without a format of
-                     its own: in the one that its ending tells. Both may be given
-                     several times: --format html -o a.html --format junit -o b.xml
+    -o OUT           write it there, not to standard output: in the format
+                     before it, else in the one that its ending tells. Both may
+                     be given several times: -o a.html -o b.xml --format text
     --known PATH     known issues: a TOML file, or a directory of them; may be
                      given several times
     --fail-on WHAT   exit status 3 for what is at least that bad: new (an error
