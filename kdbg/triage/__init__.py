@@ -37,7 +37,7 @@ def triage(
 
     from kdbg.triage.analysers import analysers
     from kdbg.triage.case import Case
-    from kdbg.triage.context import cpu_states, log_of_interest
+    from kdbg.triage.context import cpu_states, log_of_interest, named_threads
     from kdbg.triage.known import known_issues
     from kdbg.triage.memorymap import memory_map
     from kdbg.triage.running import run_all
@@ -63,6 +63,7 @@ def triage(
         memory_map(target),
         tuple(analyses),
         tuple(dict.fromkeys(target.notes))[:MOST_NOTES],
+        named_threads(case, findings),
     )
     return replace(report, known=known_issues(report, known))
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from kdbg.errors import Error
 from kdbg.triage.case import Case
-from kdbg.triage.report import CpuState, Finding, LogLine
+from kdbg.triage.report import CpuState, Finding, LogLine, ThreadName
 
 LOG_LINES = 40
+MOST_NAMES = 2000
 
 
 def cpu_states(case: Case) -> tuple[CpuState, ...]:
@@ -24,6 +25,16 @@ def cpu_states(case: Case) -> tuple[CpuState, ...]:
         doing = cpu.doing or next((frame.function for frame in frames if frame.function), "")
         found.append(replace(cpu, stack=frames, doing=doing))
     return tuple(found)
+
+
+def named_threads(case: Case, findings: Sequence[Finding]) -> tuple[ThreadName, ...]:
+    """Whose the threads are that the report has by their addresses, as far as they are in the kernel's list."""
+    asked = [address for finding in findings for address in finding.threads]
+    asked += [address for lock in case.locks for address in (*lock.owners, *lock.waiters)]
+    asked += [cpu.thread for cpu in case.cpus if cpu.thread]
+    found = (case.by_address.get(address) for address in dict.fromkeys(asked))
+    named = [ThreadName(one.address, one.pid, one.name) for one in found if one is not None and one.name]
+    return tuple(named[:MOST_NAMES])
 
 
 def log_of_interest(case: Case, findings: Sequence[Finding]) -> tuple[LogLine, ...]:

@@ -226,6 +226,15 @@ class Lock:
 
 
 @dataclass(frozen=True, slots=True)
+class ThreadName:
+    """Whose thread an address is."""
+
+    address: Address
+    pid: int | None
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryMap:
     """The memory of the machine as the dump has it: equal stretches of physical memory, one character each."""
 
@@ -303,6 +312,8 @@ class Report:
     analyses: tuple[Analysis, ...] = ()
     notes: tuple[str, ...] = ()
     """What could not be read, a sentence each."""
+    threads: tuple[ThreadName, ...] = ()
+    """Those that findings, locks and CPUs have by their addresses."""
 
     def found(self, name: str) -> list[Finding]:
         """The findings of that name."""

@@ -25,6 +25,7 @@ from kdbg.triage.report import (
     StackFrame,
     StackGroup,
     Sure,
+    ThreadName,
     Verdict,
 )
 from kdbg.triage.signature import signature
@@ -79,6 +80,7 @@ def deadlock() -> Report:
          Analysis("pages", Outcome.CUT_SHORT, "it took longer than 5 s", 5.0),
          Analysis("queues", Outcome.FAILED, "internal error: KeyError: 'x'")),
         ("stack of 17: unreadable",),
+        (ThreadName(THREAD, 1, "init/1"), ThreadName(OTHER, 565, "bash/2")),
     )  # fmt: skip
 
 

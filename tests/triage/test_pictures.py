@@ -172,7 +172,7 @@ def test_a_circle_is_drawn_as_a_ring_with_its_arrows() -> None:
         ("a", f"{LOCK:x} +1"),
         ("b", f"{NEXT:x}"),
         ("init/1", f"{THREAD:x}"),
-        ("thread", f"{OTHER:x}"),
+        ("bash/2", f"{OTHER:x}"),
     }
     assert sorted(word.text or "" for word in ring.findall("svg/text")) == ["held by"] * 2 + ["waits for"] * 2
     assert [tuple(box.itertext())[1:] for box in others.findall("div/svg/svg")] == [("rwlock", "99"), ("thread", "3")]

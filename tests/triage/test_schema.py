@@ -105,6 +105,13 @@ def test_samples(unpacked: Callable[[str], Path], name: str) -> None:
     assert told["memory"]["present"] == told["identity"]["pages"]
 
 
+def test_threads_that_a_report_has_are_named(unpacked: Callable[[str], Path]) -> None:
+    told = of(unpacked("domu-panic.elf"))
+    names = {one["address"]: one["name"] for one in told["threads"]}
+    assert names[told["cpus"][0]["thread"]].startswith("bash")
+    assert names[told["thread"]["address"]] == told["thread"]["name"]
+
+
 @pytest.mark.parametrize("packed", sorted(REAL.glob("*.xz")), ids=lambda path: path.stem)
 def test_real_dumps(tmp_path: Path, packed: Path) -> None:
     path = tmp_path / packed.stem

@@ -294,6 +294,12 @@ def test_html_shows_everything() -> None:
         assert words in text
 
 
+def test_html_names_the_threads_of_a_finding() -> None:
+    text = "".join(Elements(view("html")(deadlock())).text)
+    assert "threads: ffffff01d6f09c00 init/1, ffffff01d6f0a000 bash/2" in text
+    assert "locks: ffffff01c0000000, ffffff01c0000040" in text
+
+
 def test_html_links_a_known_issue_only_to_the_web() -> None:
     found = as_known(deadlock())
     bad = replace(found, known=(replace(found.known[0], link="javascript:alert(1)"),))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from kdbg import __version__
 from kdbg.triage.report import (
@@ -32,6 +32,8 @@ from kdbg.triage.views.style import STYLE
 from kdbg.triage.views.words import MOST, base_name, clean, facts, file_name, grouped, line, plural, typed, when
 
 FINDINGS = 400
+PLACES = 6
+"""Addresses of a kind that a finding shows."""
 ALIKE = 3
 """Findings of one name that are shown at once; the others unfold."""
 CPUS = 64
@@ -129,20 +131,37 @@ def _first(report: Report) -> list[Markup]:
     rows = [(tag("dt", label), tag("dd", value)) for label, value in facts(report.identity)]
     identity = tag("section", tag("h2", "The dump"), tag("dl", rows))
     groups = grouped(report.findings[:FINDINGS])
-    shown = [_group(group) for group in groups] or [tag("p", "Nothing is found to be wrong.", class_="quiet")]
+    names = lockgraph.names_of_threads(report)
+    shown = [_group(group, names) for group in groups] or [tag("p", "Nothing is found to be wrong.", class_="quiet")]
     count = tag("small", str(len(report.findings))) if report.findings else None
     return [tag("section", tag("h2", "Findings", count), shown, id="findings"), identity]
 
 
-def _group(group: Sequence[Finding]) -> Markup:
+def _group(group: Sequence[Finding], names: Mapping[int, str]) -> Markup:
     first, more = group[:ALIKE], group[ALIKE:]
     rest = None
     if more:
-        rest = tag("details", tag("summary", f"{len(more)} more like these"), [_finding(one) for one in more])
-    return join([[_finding(one) for one in first], rest])
+        rest = tag("details", tag("summary", f"{len(more)} more like these"), [_finding(one, names) for one in more])
+    return join([[_finding(one, names) for one in first], rest])
 
 
-def _finding(finding: Finding) -> Markup:
+def _concerned(finding: Finding, names: Mapping[int, str]) -> Markup | None:
+    """The threads, locks and places that a finding is about and its sentence does not name."""
+    rows = []
+    for word in ("threads", "locks", "addresses"):
+        places = [one for one in getattr(finding, word) if f"{one:x}" not in finding.summary]
+        shown = [
+            tag("span", tag("code", f"{one:x}"), f" {line(names.get(one, ''))}".rstrip()) for one in places[:PLACES]
+        ]
+        more = [f"and {len(places) - PLACES} more"] if len(places) > PLACES else []
+        if places:
+            rows.append(
+                tag("li", f"{word}: ", [[one, ", "] for one in shown[:-1]], shown[-1], [f" {one}" for one in more])
+            )
+    return tag("ul", rows, class_="evidence") if rows else None
+
+
+def _finding(finding: Finding, names: Mapping[int, str]) -> Markup:
     evidence = _evidence([fact for fact in finding.evidence if fact.text not in finding.summary])
     if len(finding.evidence) > ALIKE:
         evidence = tag("details", tag("summary", plural(len(finding.evidence), "fact")), evidence)
@@ -152,6 +171,7 @@ def _finding(finding: Finding) -> Markup:
         tag("p", clean(finding.summary)),
         tag("code", line(finding.command), class_="command") if finding.command else None,
         evidence,
+        _concerned(finding, names),
         class_=f"finding {finding.severity.value}",
     )
 

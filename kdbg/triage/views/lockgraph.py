@@ -32,6 +32,7 @@ class Node:
 def names_of_threads(report: Report) -> dict[int, str]:
     """What is known of the threads' names."""
     found = {group.thread: group.names[0] for group in report.stacks if len(group.names) == 1}
+    found |= {thread.address: thread.name for thread in report.threads}
     found |= {cpu.thread: cpu.name for cpu in report.cpus if cpu.thread and cpu.name}
     if report.thread is not None and report.thread.name:
         found[report.thread.address] = report.thread.name
