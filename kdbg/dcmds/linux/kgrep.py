@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kdbg.dcmds.registry import REQUIRED, Call, View, dcmd, flag, number
+from kdbg.dcmds.registry import REQUIRED, Call, Table, View, dcmd, flag, number
 from kdbg.errors import CommandError, Error
 from kdbg.kernels.linux.pages import Virtual
 from kdbg.vm.search import Pattern, search
@@ -22,9 +22,20 @@ class Found:
     value: int
 
 
-def _text(record: Found, view: View) -> str:
-    line = f"{record.address:0{view.pointer_width}x}"
-    return f"{line} {record.value:x}" if view.session.scratch.get("kgrep -v") else line
+@dataclass(frozen=True, slots=True)
+class Places(Table):
+    """Addresses, a line each."""
+
+    values: bool = False
+    """With the values."""
+
+    def heading(self, view: View) -> None:
+        """There is none."""
+
+    def row(self, record: Found, view: View) -> str:
+        """One place."""
+        line = f"{record.address:0{view.pointer_width}x}"
+        return f"{line} {record.value:x}" if self.values else line
 
 
 @dcmd(
@@ -43,7 +54,7 @@ def _text(record: Found, view: View) -> str:
     ],
     needs=("kernel",),
     module="linux",
-    text=_text,
+    table=lambda call: Places(values=call.options.v),
     pipe=lambda record: record.address,
     help="Aligned values in all pages of the dump: of the kernel, of files, of processes. Places are shown where the "
     "kernel has all memory mapped, those of its image in there. ::whatis tells what they are.",
@@ -64,7 +75,6 @@ def kgrep(call: Call) -> Iterator[Found]:
         if progress is not None:
             progress.label(f"kgrep: {100 * part:.0f}% of the dump")
 
-    call.session.scratch["kgrep -v"] = options.v
     pattern = Pattern(call.address, size, mask, options.d)
     end = options.A if options.A is not None else 1 << 64
     try:

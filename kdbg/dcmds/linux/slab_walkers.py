@@ -40,6 +40,8 @@ def _slabs(walk: Walk, start: int | None = None) -> Iterator[Slab]:
         swept.slubs.cache(start)  # whether it is one
     for cache in walk.kernel.part(SlabCaches).walk() if start is None else (start,):
         yield from swept.of(cache)
+    if swept.unread:
+        walk.warn(f"{swept.unread} page structures cannot be read: slabs that they describe are left out")
 
 
 def _allocated(walk: Walk, start: int | None = None) -> Iterator[int]:

@@ -126,8 +126,15 @@ def kmastat(call: Call) -> Iterator[CacheUse | UseTotal]:
             if found.slabs or not call.options.z:
                 yield found
         yield UseTotal(memory, slabs)
+        _say_unread(call, call.kernel.part(SlabPages))
     except Error as error:
         raise CommandError(f"slab caches: {error}") from None
+
+
+def _say_unread(call: Call, swept: SlabPages) -> None:
+    """Warn of slabs that are missing because what describes their pages is."""
+    if swept.unread:
+        call.fail(f"{swept.unread} page structures cannot be read: slabs that they describe are left out")
 
 
 # slabs
@@ -180,6 +187,7 @@ def kmem_slabs(call: Call) -> Iterator[ShownSlab]:
                     continue
                 told = {name: getattr(slab, name) for name in _MEMBERS} | {"in_use": in_use}
                 yield ShownSlab(**told, cache_name=cache.name, cpu=next((cpu for cpu, _ in on_cpu), None))
+        _say_unread(call, swept)
     except Error as error:
         raise CommandError(f"slabs: {error}") from None
 
@@ -229,5 +237,6 @@ def kmem_verify(call: Call) -> Iterator[Integrity]:
             if address not in known:
                 count = swept.totals(address).slabs
                 yield Integrity(address, "?", (f"{count} slabs name it as their cache, and it is no cache",))
+        _say_unread(call, swept)
     except Error as error:
         raise CommandError(f"slabs: {error}") from None

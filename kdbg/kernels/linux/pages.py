@@ -30,6 +30,7 @@ PRESENT_SECTION, FLAGS_IN_MAP = 1, 0xFFF
 """SECTION_MARKED_PRESENT; the bits of section_mem_map that may hold flags: maps begin at whole pages."""
 MOST_ROOTS, MOST_SECTIONS = 1 << 20, 1 << 20
 MOST_FRAMES = 1 << 36
+MOST_PROBLEMS = 100
 CHUNK = 1 << 15
 """Pages whose structures are looked at together."""
 PAGE_OFFSET_32 = 0xC0000000
@@ -68,9 +69,11 @@ class PageMap:
         self.size = self.type.size
         if not 16 <= self.size <= 256 or self.size % (kernel.bits // 8):
             raise SymbolNotFound("struct page", f"a structure of {self.size} bytes")
-        self.spans = _joined(_sections(kernel, self.size) or _flat(kernel), self.size)
+        problems: list[str] = []
+        found = _sections(kernel, self.size, problems) or _virtual_map(kernel) or _flat(kernel)
+        self.spans = _joined(found, self.size)
         if not self.spans:
-            raise SymbolNotFound("mem_section", "the kernel's sections of memory are not found")
+            raise SymbolNotFound("mem_section", next(iter(problems), "the kernel's sections of memory are not found"))
         self._firsts = [span.first for span in self.spans]
         self._by_address = sorted(self.spans, key=lambda span: span.address)
         self._addresses = [span.address for span in self._by_address]
@@ -153,8 +156,8 @@ def read_pages(kernel: Linux, address: int, size: int) -> tuple[bytes, list[tupl
     return b"".join(parts), absent
 
 
-def _sections(kernel: Linux, size: int) -> list[Span]:
-    """The spans by mem_section; [] where the kernel has none."""
+def _sections(kernel: Linux, size: int, problems: list[str]) -> list[Span]:
+    """The spans by mem_section; [] where the kernel has none. ``problems``: gets what could not be read."""
     told = kernel.vmcoreinfo
     numbers = told.of_kind("NUMBER", 10) if told is not None else {}
     bits = numbers.get("SECTION_SIZE_BITS", 27)  # x86-64, and arm64 with pages of 4K from 5.12 on
@@ -176,8 +179,9 @@ def _sections(kernel: Linux, size: int) -> list[Span]:
             begin = kernel.word(roots + root * word) if extreme else roots + root * of.size
             data = kernel.memory.read(begin, in_root * of.size) if begin else b""
         except ReadError as error:
-            kernel.target.note(f"mem_section: root {root}: {error}")
-            if extreme and not found:
+            problems.append(f"root {root}: {error}")
+            kernel.target.note(f"mem_section: {problems[-1]}")
+            if not found or len(problems) > MOST_PROBLEMS:
                 break
             continue
         for at in range(0, len(data), of.size):
@@ -204,6 +208,17 @@ def _roots(kernel: Linux, told: int) -> tuple[int, bool]:
     if told == variable:
         return variable, False
     return told or kernel.word(variable), True
+
+
+def _virtual_map(kernel: Linux) -> list[Span]:
+    """One span by the base of the virtual memory map (x86-64), where sections cannot be read."""
+    told = kernel.vmcoreinfo
+    try:
+        base = told.symbols.get("vmemmap", 0) if told is not None else 0
+        base, end = base or kernel.word(kernel.place("vmemmap_base")), _last_frame(kernel)
+    except Error:
+        return []
+    return [Span(0, end, base)] if 0 < end < MOST_FRAMES and kernel.in_kernel(base) else []
 
 
 def _flat(kernel: Linux) -> list[Span]:

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from kdbg.errors import Error, ReadError, TypeNotFound
+from kdbg.kernels.linux.lists import nodes
 from kdbg.kernels.linux.slub import SlabPages
+from kdbg.symbols.layouts import Layout
+
+if TYPE_CHECKING:
+    from kdbg.kernels.linux.kernel import Linux
+
+MOST_NODES = 1 << 10
+COUNTS = {"slabs": "nr_slabs?", "objects": "total_objects?", "partial": "nr_partial?"}
+"""Our word -> member of struct kmem_cache_node; the first two are there with CONFIG_SLUB_DEBUG."""
 
 
 def verify(swept: SlabPages, cache: int) -> Iterator[str]:
@@ -24,3 +35,43 @@ def verify(swept: SlabPages, cache: int) -> Iterator[str]:
             yield f"slab {slab.address:x}: {slab.objects} objects of {of.size} bytes do not fit into {slab.pages} pages"
         if slab.address in listed and not slab.frozen:
             yield f"slab {slab.address:x}: a CPU allocates from it, and it is not marked as a CPU's"
+    if books.counts and not swept.unread:
+        yield from _wrong_counts(swept, cache)
+
+
+def _wrong_counts(swept: SlabPages, cache: int) -> Iterator[str]:
+    """Where what the cache's nodes count is not what is found."""
+    kernel, slabs, objects = swept.kernel, 0, 0
+    counted = False
+    for node in _nodes(kernel, cache):
+        try:
+            told = Layout(kernel.type("struct kmem_cache_node"), COUNTS).read(kernel.memory.read, node)
+        except ReadError as error:
+            yield f"node {node:x}: {error}"
+            continue
+        if told["slabs"] is None or told["objects"] is None:
+            return
+        counted, slabs, objects = True, slabs + told["slabs"], objects + told["objects"]
+        head = node + kernel.type("struct kmem_cache_node").member("partial").offset
+        found = sum(1 for _ in nodes(kernel, head, f"partial slabs of node {node:x}"))
+        if found != told["partial"]:
+            yield f"node {node:x}: {told['partial']} partial slabs by its count, and its list has {found}"
+    totals = swept.totals(cache)
+    if counted and (slabs, objects) != (totals.slabs, totals.objects):
+        yield (f"its nodes count {slabs} slabs with {objects} objects, and {totals.slabs} with {totals.objects} "
+               "are found")  # fmt: skip
+
+
+def _nodes(kernel: Linux, cache: int) -> list[int]:
+    """Addresses of a cache's kmem_cache_nodes: as many as the machine has nodes."""
+    of, word = kernel.type("struct kmem_cache"), kernel.bits // 8
+    try:
+        count = int.from_bytes(kernel.memory.read(kernel.place("nr_node_ids"), 4), "little")
+    except Error:
+        count = 1  # the variable has a name only where the machine may have several
+    try:
+        place = cache + of.member("node").offset
+        found = [kernel.word(place + number * word) for number in range(min(max(count, 1), MOST_NODES))]
+    except (ReadError, TypeNotFound):
+        return []
+    return [node for node in found if kernel.in_kernel(node)]

@@ -176,7 +176,20 @@ def test_a_slab_of_no_cache_is_said(sample_path: Path, dump: Dump, tmp_path: Pat
     with kdbg.open(patched(sample_path, tmp_path, {where: wrong.to_bytes(8, "little")})) as target:
         rows = [row for row in target.run("::kmem_verify") if row.problems]
         assert any("it is no cache" in text for row in rows for text in row.problems)
-        assert of.address not in [row.address for row in rows]
+        [lost] = [row for row in rows if row.address == of.address]
+        assert any("its nodes count" in text for text in lost.problems)
+
+
+def test_counts_of_a_node_are_held_against_what_is_found(sample_path: Path, dump: Dump, tmp_path: Path) -> None:
+    of = cache(dump, "task_struct")
+    value = dump.kernel.at("struct kmem_cache", of.address)  # type: ignore[union-attr]
+    node = int(value.node[0])
+    where = node + dump.type("struct kmem_cache_node").member("nr_partial").offset
+    count = int.from_bytes(dump.read(where, 8), "little")
+    with kdbg.open(patched(sample_path, tmp_path, {where: (count + 1).to_bytes(8, "little")})) as target:
+        [row] = [row for row in target.run("::kmem_verify") if row.problems]
+        assert (row.name, len(row.problems)) == ("task_struct", 1)
+        assert f"{count + 1} partial slabs by its count, and its list has {count}" in row.problems[0]
 
 
 @pytest.mark.parametrize("part", [0.25, 0.5, 0.75])
