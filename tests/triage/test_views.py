@@ -327,6 +327,13 @@ def test_text_tells_the_worst_first_and_what_is_alike_once() -> None:
     assert "           genunix`strread+0x10" in lines
 
 
+def test_text_says_the_verdict_once() -> None:
+    found = deadlock()
+    found = replace(found, findings=(replace(found.findings[0], summary=found.verdict.sentence),))
+    assert view("text")(found).count("2 threads wait for each other's locks") == 1
+    assert "\nerror      lock.cycle\n           > ::locks\n" in view("text")(found)
+
+
 def test_text_keeps_what_is_merely_good_to_know_for_the_end() -> None:
     assert "acme.leak" not in view("text")(deadlock())
     assert "... 1 finding more" in view("text")(deadlock())

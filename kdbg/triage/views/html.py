@@ -92,7 +92,7 @@ def _verdict(report: Report) -> Markup:
         tag("span", found.sure.value, class_="sure"),
         tag("p", clean(found.sentence), class_="sentence"),
         [_known(known) for known in report.known],
-        _evidence(found.evidence),
+        _evidence([fact for fact in found.evidence if not fact.text.endswith(found.sentence)]),
         tag(
             "p",
             "Signature ",
@@ -245,7 +245,7 @@ def _cpus(report: Report) -> Markup | None:
     idle = [cpu for cpu in report.cpus if cpu not in busy]
     busy.sort(key=lambda cpu: cpu.id != failed)
     shown, left = busy[:CPUS], len(busy[CPUS:])
-    parts = [tag("div", [_cpu(cpu, cpu.id == failed) for cpu in shown], class_="cpus")]
+    parts = [tag("div", [_cpu(cpu, cpu.id == failed) for cpu in shown], class_="cpus")] if shown else []
     if left:
         parts.append(tag("p", f"{left} more are not shown.", class_="quiet"))
     if idle:

@@ -93,12 +93,20 @@ def _bar(tenths: int, kind: str) -> Markup | None:
 
 def _legend(memory: MemoryMap) -> Markup:
     known = [("held", f"present: {plural(memory.present, 'page')} ({size(memory.present * PAGE)})")]
-    known += [("left" if "exclud" in why else "lost", f"{line(why)}: {plural(count, 'page')}")
-              for why, count in list(memory.missing.items())[:8] if count]  # fmt: skip
+    known += [(_why(why), f"{line(why)}: {plural(count, 'page')}") for why, count in _reasons(memory)]
     if memory.page_tables is not None:
         known.append(("tables", f"page tables of the kernel's space: {plural(memory.page_tables, 'page')}"))
     each = f"a cell is {size(memory.stretch * PAGE)}"
     return tag("ul", [_key(kind, words) for kind, words in known], tag("li", each), class_="legend")
+
+
+def _reasons(memory: MemoryMap) -> list[tuple[str, int]]:
+    return [(why, count) for why, count in memory.missing.items() if count][:8]
+
+
+def _why(why: str) -> str:
+    """Whether pages that are missing for that reason were left out, never were, or are lost."""
+    return "left" if "exclud" in why else "none" if "no frame" in why else "lost"
 
 
 def _key(kind: str, words: str) -> Markup:

@@ -93,15 +93,17 @@ def _findings(report: Report) -> list[str]:
     # What is merely good to know does not push the rest off the screen.
     weighty = [group for group in groups if group[0].severity is not Severity.NOTE]
     shown = weighty[:FINDINGS] or groups[:FINDINGS]
-    lines = [each for group in shown for each in _finding(group)]
+    lines = [each for group in shown for each in _finding(group, report.verdict.sentence)]
     left = sum(len(group) for group in groups if group not in shown)
     return [*lines, _under(f"... {plural(left, 'finding')} more: --format json or html has all")] if left else lines
 
 
-def _finding(group: Sequence[Finding]) -> list[str]:
+def _finding(group: Sequence[Finding], said: str) -> list[str]:
+    """``said``: the verdict's sentence, which may be the finding's."""
     first = group[0]
     more = f" (and {len(group) - 1} more)" if len(group) > 1 else ""
-    lines = _labelled(first.severity.value, f"{line(first.name)}: {line(first.summary)}{more}", 3)
+    told = f": {line(first.summary)}" if first.summary != said else ""
+    lines = _labelled(first.severity.value, f"{line(first.name)}{told}{more}", 3)
     return [*lines, _under(f"> {line(first.command)}")] if first.command else lines
 
 
