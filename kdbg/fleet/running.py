@@ -10,7 +10,7 @@ from typing import Any
 from kdbg.errors import UsageError
 from kdbg.fleet.names import Named
 from kdbg.fleet.row import KILLED, Row
-from kdbg.fleet.worker import Limits, look_over
+from kdbg.fleet.worker import Limits, Server, look_over
 
 LACKING = "--scheduler needs Dask: pip install 'kdbg[fleet]'"
 AHEAD = 200
@@ -23,17 +23,23 @@ def local(jobs: int) -> Run:
     """Run so many at a time here, each in a process of its own."""
 
     def run(dumps: Sequence[Named], limits: Limits) -> Iterator[Row]:
-        rest = iter(dumps)
+        rest, servers = iter(dumps), [Server() for _ in range(jobs)]
+        free = list(servers)
         with ThreadPoolExecutor(jobs, "fleet") as pool:
-            running: set[Future[Row]] = {pool.submit(look_over, dump, limits) for dump in islice(rest, jobs)}
+            running: dict[Future[Row], Server] = {}
             try:
-                while running:
-                    ended, running = wait(running, return_when=FIRST_COMPLETED)
-                    running |= {pool.submit(look_over, dump, limits) for dump in islice(rest, len(ended))}
-                    for one in ended:
-                        yield one.result()
+                while True:
+                    for dump in islice(rest, len(free)):
+                        server = free.pop()
+                        running[pool.submit(server.look_over, dump, limits)] = server
+                    if not running:
+                        return
+                    for ended in wait(running, return_when=FIRST_COMPLETED)[0]:
+                        free.append(running.pop(ended))
+                        yield ended.result()
             finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+                for server in servers:
+                    server.close()
 
     return run
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from kdbg.fleet.page import render
 from kdbg.fleet.row import Row
 from kdbg.fleet.running import local
 from kdbg.fleet.store import Store, read_table
-from kdbg.fleet.worker import Limits, look_over
+from kdbg.fleet.worker import Limits, Server
 from samples.faults import lock_cycle, overwritten_redzone
 from samples.solaris import standard
 
@@ -35,6 +35,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (found / "words").write_text("no dump at all\n" * 100)
     (found / "notes.txt").write_text("passed over\n")
     return found
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
 
 
 def row(dump: str, **told: object) -> Row:
@@ -80,17 +87,27 @@ def test_every_dump_becomes_a_row_whatever_it_is(folder: Path) -> None:
     assert json.loads(str(rows["locked.core"].report))["schema"] == 1
 
 
-def test_a_dump_that_takes_too_long_costs_its_own_process(folder: Path) -> None:
+def test_a_dump_that_takes_too_long_costs_its_own_process(folder: Path, server: Server) -> None:
     (one,) = named([str(folder / "locked.core")])
-    assert look_over(one, Limits(seconds=0.01)).outcome == "too long"
+    assert server.look_over(one, Limits(seconds=0.01)).outcome == "too long"
+    assert server.look_over(one, Limits()).outcome == "done"
 
 
-def test_a_dump_that_takes_too_much_memory_costs_its_own_process(folder: Path) -> None:
+def test_a_dump_that_takes_too_much_memory_costs_its_own_process(folder: Path, server: Server) -> None:
     (one,) = named([str(folder / "locked.core")])
-    found = look_over(one, Limits(memory=16 << 20))
+    found = server.look_over(one, Limits(memory=16 << 20))
     assert found.outcome in ("killed", "error")
     assert found.error
     assert "Traceback" not in found.error
+
+
+def test_a_server_that_was_killed_is_started_again(folder: Path, server: Server) -> None:
+    (one,) = named([str(folder / "locked.core")])
+    assert server.look_over(one, Limits()).outcome == "done"
+    assert server._process is not None
+    server._process.kill()
+    assert server.look_over(one, Limits()).outcome in ("killed", "done")
+    assert server.look_over(one, Limits()).outcome == "done"
 
 
 def test_a_store_goes_on_where_it_stopped(tmp_path: Path) -> None:
@@ -159,9 +176,9 @@ def test_the_page_escapes_what_comes_from_dumps() -> None:
     assert "\u202e" not in page
 
 
-def test_an_overwritten_buffer_is_a_cause_of_its_own(tmp_path: Path) -> None:
+def test_an_overwritten_buffer_is_a_cause_of_its_own(tmp_path: Path, server: Server) -> None:
     domain = standard().build()
     overwritten_redzone(domain)
     path = domain.write(tmp_path)
-    found = look_over(Named((str(path),), 1, 1.0), Limits())
+    found = server.look_over(Named((str(path),), 1, 1.0), Limits())
     assert found.findings[0] == "kmem.corrupt"
