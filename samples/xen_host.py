@@ -47,6 +47,8 @@ class XenHost:
     qemu: bool = False
     own_symbols: bool = True
     """Whether the hypervisor has its own symbol table."""
+    vcpus_known: bool = True
+    """Whether domain 0's structure leads to its vCPUs, and these to their page tables."""
     dom0_alone: bool = False
     """Whether the dump holds domain 0's pages alone, and its VMCOREINFO tells where its tables are."""
     linux: bool = True
@@ -95,6 +97,9 @@ class XenHost:
                                  "ss": 0xE02B, "es": 0, "ds": 0, "fs": 0, "gs": 0, "error_code": 0}  # fmt: skip
         self._stacks(space)
         self._list(upper, mine)
+        if self.vcpus_known:
+            space.write(self.places["domain"] + 0x1F8, struct.pack("<Q", self.places["vcpu array"]))
+            space.write(self.places["vcpu"] + 0x6A0, struct.pack("<Q", upper.frames.mfn(upper.tables.root)))
         # The hypervisor has its slots in every guest's top table.
         root = upper.frames.pages[upper.tables.root]
         root[256 * 8 : 272 * 8] = mine.pages[tables.root][256 * 8 : 272 * 8]
@@ -148,14 +153,16 @@ class XenHost:
     def _variables(self, space: Space) -> None:
         self.places["domain"], self.places["idle domain"] = DIRECT + 0x100000, DIRECT + 0x102000
         space.write(self.places["domain_list"], struct.pack("<Q", self.places["domain"]))
-        space.write(self.places["domain"], struct.pack("<H", 0).ljust(256, b"\0"))
+        space.write(self.places["domain"], struct.pack("<H", 0).ljust(PAGE, b"\0"))
         space.write(self.places["idle domain"], struct.pack("<H", 0x7FFF).ljust(256, b"\0"))
         for number, (name, domain) in enumerate((("idle vcpu", "idle domain"), ("vcpu", "domain"))):
             self.places[name] = DIRECT + 0x110000 + 0x1000 * number
             # id, CPU, vcpu_info, domain
             words = struct.pack("<IIQQ", number, number, DIRECT + 0x120000, self.places[domain])
-            space.write(self.places[name], words.ljust(512, b"\0"))
+            space.write(self.places[name], words.ljust(PAGE, b"\0"))
         space.write(DIRECT + 0x120000, bytes(64))
+        self.places["vcpu array"] = DIRECT + 0x128000
+        space.write(self.places["vcpu array"], struct.pack("<2Q", 0, self.places["vcpu"]).ljust(PAGE, b"\0"))
         self.places["messages"] = DIRECT + 0x130000
         message = f"(XEN) Xen version {VERSION[0]}.{VERSION[1]}{VERSION[2]} (a sample)\n"
         space.write(self.places["messages"], message.encode().ljust(PAGE, b"\0"))

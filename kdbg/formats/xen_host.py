@@ -123,8 +123,8 @@ class Dom0(Image):
         self.paravirtual = True
         self.machine = machine
         self.vmcoreinfo = machine.vmcoreinfo
-        self.list_page: Callable[[int], memoryview | None] = self._listed_page
-        """Page number *i* of the list: entries of pfns from 512 *i* on. A kernel that is found may know it better."""
+        self.list_frame: Callable[[int], int | None] = self._listed_frame
+        """Machine frame of page *i* of the list: entries of pfns from 512 *i* on. A kernel may know it."""
         self._top = frame_list_list
 
     @property
@@ -177,16 +177,16 @@ class Dom0(Image):
         page = self.machine.page(frame)
         return None if page is None else page.cast("Q")[index]
 
-    def _listed_page(self, number: int) -> memoryview | None:
+    def _listed_frame(self, number: int) -> int | None:
         if self._top is None or number >= FANOUT * FANOUT:
             return None
         middle = self._entry(self._top, number // FANOUT)
-        leaf = self._entry(middle, number % FANOUT) if middle is not None else None
-        return None if leaf is None else self.machine.page(leaf)
+        return self._entry(middle, number % FANOUT) if middle is not None else None
 
     def pfn_to_mfn(self, pfn: int) -> int | None:
         """The machine frame of a pfn of domain 0, or None."""
-        page = self.list_page(pfn // FANOUT) if pfn >= 0 else None
+        frame = self.list_frame(pfn // FANOUT) if pfn >= 0 else None
+        page = self.machine.page(frame) if frame is not None else None
         entry = None if page is None else page.cast("Q")[pfn % FANOUT]
         return None if entry is None or entry & NO_FRAME else entry
 
@@ -195,17 +195,24 @@ class Dom0(Image):
         """Pfns, and their machine frames, ascending by pfn."""
         import numpy as np
 
-        parts = []
-        absent = 0
+        none = np.zeros(0, np.uint64)
+        pfns, mfns, empty, absent = [none], [none], set[int](), 0
         for number in range(MOST_PFNS // FANOUT):
-            page = self.list_page(number)
-            absent = absent + 1 if page is None else 0
+            frame = self.list_frame(number)
+            absent = absent + 1 if frame is None else 0
             if absent > FANOUT:  # a whole page of the level above: the list ends
                 break
-            parts.append(np.full(FANOUT, NO_FRAME, np.uint64) if page is None else np.frombuffer(page, "<u8"))
-        mfns = np.concatenate(parts) if parts else np.zeros(0, np.uint64)
-        pfns = np.flatnonzero(mfns & np.uint64(NO_FRAME) == 0).astype(np.uint64)
-        return pfns, mfns[pfns.astype(np.int64)]
+            if frame is None or frame in empty:  # one page stands for all stretches without a frame
+                continue
+            page = self.machine.page(frame)
+            entries = np.frombuffer(page, "<u8") if page is not None else none
+            found = np.flatnonzero(entries & np.uint64(NO_FRAME) == 0)
+            if not len(found):
+                empty.add(frame)
+                continue
+            pfns.append(found.astype(np.uint64) + np.uint64(number * FANOUT))
+            mfns.append(entries[found].astype(np.uint64))
+        return np.concatenate(pfns), np.concatenate(mfns)
 
     @functools.cached_property
     def _by_frame(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from kdbg.errors import Error, ReadError
@@ -59,16 +60,16 @@ class Dom0(Linux):
         found.hypervisor, found._image, found._host = hypervisor, image, target
         inner.__dict__["kernel"] = found
         if not image.listed:
-            image.list_page = found._list_page
+            image.list_frame = found._list_frame
         return found
 
-    def _list_page(self, number: int) -> memoryview | None:
-        """A page of the kernel's own list of machine frames (xen_p2m_addr, arch/x86/xen/p2m.c)."""
+    def _list_frame(self, number: int) -> int | None:
+        """The machine frame of a page of the kernel's own list of machine frames (xen_p2m_addr, arch/x86/xen/p2m.c)."""
         place = self._list
         if place is None or number * FANOUT >= place[1]:
             return None
         try:
-            return self.space.page(place[0] + number * FANOUT * 8)
+            return self.space.page_address(place[0] + number * FANOUT * 8) >> 12
         except ReadError:
             return None
 
@@ -142,29 +143,32 @@ class Dom0(Linux):
 
 
 def top_tables(hypervisor: Hypervisor, image: Dom0Image) -> Sequence[int]:
-    """Machine addresses of pages that may be top tables of domain 0: with the hypervisor's entry, and a kernel's."""
+    """Machine addresses of pages that may be top tables of domain 0: with the hypervisor's entry, and a kernel's.
+
+    Its vCPUs' structures name some; where these are not found, all its pages are looked at.
+    """
     page = hypervisor.target.image.page(hypervisor.space.root >> 12)
     if page is None:
         return ()
-    wanted, found = page.cast("Q")[XEN_SLOT] & ~USED, list[int]()
-    for count, frame in enumerate(_frames(image)):
+    wanted = page.cast("Q")[XEN_SLOT] & ~USED
+
+    def is_top(frame: int) -> bool:
         page = image.peek(frame)
-        if page is None:
-            continue
-        words = page.cast("Q")
-        if words[XEN_SLOT] & ~USED == wanted and words[KERNEL_SLOT] & PRESENT:
-            found.append(frame << 12)
-        if len(found) >= MOST_ROOTS or count >= MOST_PAGES:
-            break
-    return found
+        words = page.cast("Q") if page is not None else ()
+        return bool(words) and words[XEN_SLOT] & ~USED == wanted and bool(words[KERNEL_SLOT] & PRESENT)
+
+    first = next((at for at, number in hypervisor.domains.items() if number == 0), 0)
+    named = {frame for word in hypervisor.vcpu_words(first) for frame in (word, word >> 12) if frame >> 40 == 0}
+    found = [frame << 12 for frame in sorted(named) if is_top(frame)]
+    return found or [frame << 12 for frame in islice(filter(is_top, islice(_frames(image), MOST_PAGES)), MOST_ROOTS)]
 
 
 def _frames(image: Dom0Image) -> Iterator[int]:
     """The machine frames in which domain 0's tables may lie: its own, or all where those are not known."""
-    if image.listed:
-        for pfn in image.pages:
-            mfn = image.pfn_to_mfn(pfn)
-            if mfn is not None:
-                yield mfn
-    else:
-        yield from image.machine.pages
+    if not image.listed:
+        yield from image.machine.pages.array[:MOST_PAGES].tolist()
+        return
+    for pfn in image.pages.array.tolist():
+        mfn = image.pfn_to_mfn(pfn)
+        if mfn is not None:
+            yield mfn

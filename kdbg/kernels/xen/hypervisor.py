@@ -49,6 +49,11 @@ MOST_CPUS, MOST_DOMAINS = 8192, 1 << 15
 DOMID_IDLE = 0x7FFF
 VCPU_WORDS = 8
 """Words at the start of struct vcpu among which the pointer to its domain is: id and CPU first."""
+MOST_FIRST = 8
+"""Entries of an array of vCPUs that are looked at."""
+VCPU_SIZE = PAGE
+"""Bytes of a struct vcpu that are looked at (alloc_vcpu_struct: a page, or more)."""
+INVALID = (1 << 64) - 1
 MOST_PARTS = 8
 MOST_CONSOLE = 64 << 20
 
@@ -298,6 +303,34 @@ class Hypervisor:
 
     def _word(self, address: int) -> int:
         return int.from_bytes(self.space.read(address, 8), "little")
+
+    def vcpus(self, domain: int) -> list[int]:
+        """Addresses of the vCPUs of the domain whose struct domain lies at an address, as far as it leads to them.
+
+        Where in it is not known: a word is the address of a vCPU, or of an array of such, if what is there says so.
+        """
+        found: list[int] = []
+        for word in self._words(domain, PAGE):
+            for vcpu in (word, *self._words(word, 8 * MOST_FIRST)):
+                if vcpu not in found and self._is_vcpu(vcpu, domain):
+                    found.append(vcpu)
+        return found
+
+    def _is_vcpu(self, address: int, domain: int) -> bool:
+        number, *pointers = self._words(address, 8 * VCPU_WORDS) or [INVALID]
+        return number & 0xFFFFFFFF < MOST_CPUS and number >> 32 < MOST_CPUS and domain in pointers
+
+    def _words(self, address: int, size: int) -> list[int]:
+        """The words at an address of the direct map; none where it is no such address, or nothing is there."""
+        if address & 7 or not DIRECT_MAP[0] <= address < DIRECT_MAP[1]:
+            return []
+        data = self.space.read_partial(address, size)
+        return [] if data.missing else memoryview(data.data).cast("Q").tolist()
+
+    def vcpu_words(self, domain: int) -> Iterator[int]:
+        """The words of the vCPUs of a domain: among them are its page tables, as addresses and as frames."""
+        for vcpu in self.vcpus(domain):
+            yield from self._words(vcpu, VCPU_SIZE)
 
     # stacks
 

@@ -16,7 +16,7 @@ from kdbg.lang.session import Session
 from samples.linux import HOST, RELEASE, VERSION
 from samples.xen_host import START, TEXT, XenHost
 
-PLANS = {"kdump": {}, "QEMU": {"qemu": True}}
+PLANS = {"kdump": {}, "QEMU": {"qemu": True}, "QEMU, vCPUs unknown": {"qemu": True, "vcpus_known": False}}
 
 
 class Opened:
@@ -223,6 +223,14 @@ def test_what_was_on_each_cpu(host: Callable[..., Opened], plan: dict[str, Any])
     assert [one.name for one in found] == ["d[IDLE]v0", "d0v1"]
     assert [one.vcpu for one in found] == [opened.planned.places[name] for name in ("idle vcpu", "vcpu")]
     assert found[1].guest == opened.planned.guest_registers
+
+
+def test_a_domain_leads_to_its_vcpus_and_these_to_its_tables(host: Callable[..., Opened]) -> None:
+    opened = host(qemu=True)
+    below, places = opened.kernel.hypervisor, opened.planned.places
+    assert below.vcpus(places["domain"]) == [places["vcpu"]]
+    assert below.vcpus(places["vcpu"]) == below.vcpus(0) == []
+    assert list(opened.image.host.dom0.roots) == [opened.kernel.space.root]
 
 
 def test_the_default_cpu_is_the_one_that_crashed(host: Callable[..., Opened]) -> None:
