@@ -6,13 +6,15 @@ The tables, in the order in which they lie (scripts/kallsyms.c; 8-byte alignment
                  token_index
     6.4 on       num_syms; names; markers; token_table; token_index; addresses | offsets, relative_base;
                  seqs_of_names
+    7.2 (seen)   num_syms; names; markers; token_table; token_index; offsets; seqs_of_names; aligned to 4 bytes
 
 - names: of each symbol a length (one byte; with bit 7 set, from 6.1 on, 7 bits and a second byte for those above),
   then so many token numbers. Expanded, the first character is the type letter of nm.
 - markers: offset in names of each 256th symbol; words up to 4.20, since then 32 bits.
 - token_table: 256 strings; token_index: 16-bit offsets of them.
 - offsets (4.6 on): 32 bits each, to relative_base; with CONFIG_KALLSYMS_ABSOLUTE_PERCPU those not negative
-  are addresses themselves and the others count from relative_base - 1 downward.
+  are addresses themselves and the others count from relative_base - 1 downward. Where there is no relative_base (seen
+  in 7.2) each counts from its own place in the table.
 - seqs_of_names: for each symbol in order of the names its position, 3 bytes, most significant first.
 
 VMCOREINFO names the tables from 6.0 on; what it names is taken from there. Stable kernels have some of this earlier:
@@ -23,7 +25,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kdbg.errors import ReadError
 from kdbg.kernels.linux.mapping import ImageMapping
@@ -61,6 +63,14 @@ class Layout:
     """Whether offsets that are not negative are addresses themselves."""
     seqs: int | None
     """Address of the positions in order of the names."""
+    from_place: bool = False
+    """Whether each offset counts from where it lies itself; then there is no base."""
+
+    def address(self, at: int, number: int) -> int:
+        """The address of the symbol at a position, from what the table of addresses has there (offsets are signed)."""
+        if self.from_place:
+            return self.addresses + 4 * at + number
+        return number if self.base is None else decode_offset(number, self.base, self.percpu_absolute)
 
 
 def find(image: ImageMapping, bits: int, named: Mapping[str, int] | None = None) -> Layout | None:
@@ -159,6 +169,10 @@ class _Finder:
                 if self._ascends(found):
                     after = behind if behind is not None else address + self._marker_size * len(markers)
                     return found if seqs else self._with_seqs(found, self.align(after), token_table, behind is not None)
+            table = self.named.get("kallsyms_offsets") or -(-end // 4) * 4
+            found = Layout(count, at, size, markers, tokens, table, None, False, seqs or None, from_place=True)
+            if self._ascends(found):
+                return found if seqs else self._with_seqs(found, table + 4 * count, token_table, behind=True)
         return None
 
     _marker_size = 4
@@ -229,10 +243,11 @@ class _Finder:
         if "kallsyms_names" in self.named and "kallsyms_num_syms" in self.named:
             yield self.named["kallsyms_names"], self.number(self.named["kallsyms_num_syms"], "<I")
             return
-        end = before // self.word * self.word
-        data = self._before(end, BLOCK * LONGEST_MEAN)
-        for place in range(len(data) - self.word, -1, -self.word):
-            yield end - len(data) + place + self.word, int.from_bytes(data[place : place + 4], "little")
+        for step in (self.word, 4) if self.word == 8 else (4,):
+            end = before // step * step
+            data = self._before(end, BLOCK * LONGEST_MEAN)
+            for place in range(len(data) - step, -1, -step):
+                yield end - len(data) + place + step, int.from_bytes(data[place : place + 4], "little")
 
     def _check_names(self, at: int, count: int, markers: tuple[int, ...]) -> int | None:
         """Bytes of the names, if the first and last blocks end where the markers say."""
@@ -283,9 +298,9 @@ class _Finder:
         return found == sorted(found) and 2 * inside > len(found)
 
     def _address(self, layout: Layout, at: int) -> int:
-        if layout.base is None:
+        if layout.base is None and not layout.from_place:
             return self.number(layout.addresses + self.word * at, self.form)
-        return decode_offset(self.number(layout.addresses + 4 * at, "<i"), layout.base, layout.percpu_absolute)
+        return layout.address(at, self.number(layout.addresses + 4 * at, "<i"))
 
     # order of the names
 
@@ -300,8 +315,7 @@ class _Finder:
         numbers = [int.from_bytes(data[place : place + 3], "big") for place in range(0, len(data), 3)]
         if max(numbers) >= layout.count or len(set(numbers)) != len(numbers):
             return layout
-        return Layout(layout.count, layout.names, layout.names_size, layout.markers, layout.tokens, layout.addresses,
-                      layout.base, layout.percpu_absolute, at)  # fmt: skip
+        return replace(layout, seqs=at)
 
 
 def decode_offset(offset: int, base: int, percpu_absolute: bool) -> int:

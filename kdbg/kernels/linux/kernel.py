@@ -238,7 +238,7 @@ class Linux(Kernel):
                 continue
             parts = (data[at : at + UTS_SIZE] for at in range(0, len(data), UTS_SIZE))
             fields = tuple(part.partition(b"\0")[0].decode("utf-8", "replace") for part in parts)
-            if fields[0] == "Linux" and fields[3] == self.version:
+            if fields[0] == "Linux" and fields[3] and self.version.startswith(fields[3]):  # Ubuntu adds to it
                 return address, fields
         return None
 

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from kdbg.kernels.linux.kernel import Linux
 
 UNDEFINED, PREV_SP, DX, DI, BP, SP, R10, R13, BP_INDIRECT, SP_INDIRECT = range(10)
-"""ORC_REG_*."""
+"""ORC_REG_*, as they were numbered first."""
+RENUMBERED = (UNDEFINED, UNDEFINED, DX, SP, BP, DI, R10, R13, PREV_SP, SP_INDIRECT, BP_INDIRECT,
+              *(UNDEFINED,) * 5)  # fmt: skip
+"""By the number that an entry of 7.2 has."""
 END, CALL, REGISTERS, PARTIAL = range(1, 5)
 """Types as since 6.4; 0 is undefined there."""
 SIZE = 6
@@ -65,17 +68,22 @@ class Table:
         self._ips, self._entries = ips, entries
         self.count = count
         self._offsets: dict[int, memoryview] = {}
-        self._recent = self._is_recent()
+        self._recent, self._renumbered = self._form()
 
-    def _is_recent(self) -> bool:
-        """Whether types have three bits: then calls are type 2, before they were 0."""
+    def _form(self) -> tuple[bool, bool]:
+        """Whether types have three bits (then calls are type 2, before they were 0), and which numbers registers have.
+
+        Of all registers, the stack pointer is the one that most entries count from.
+        """
         calls = others = 0
+        counted = [0] * 16
         for at in range(0, self.count, max(PIECE, self.count // _SAMPLES)):
             data = self._read(self._entries + at * SIZE, min(PIECE, self.count - at) * SIZE)
             for _, _, word in _ENTRY.iter_unpack(data):
                 calls += word >> 8 & 7 == CALL
                 others += word >> 8 & 7 == 0
-        return calls > others
+                counted[word & 15] += 1
+        return calls > others, counted[RENUMBERED.index(SP)] > counted[SP]
 
     def address(self, at: int) -> int:
         """Where the entry at a position begins to hold. Raises `Error` where the table cannot be read."""
@@ -103,6 +111,8 @@ class Table:
     def _rule(self, at: int) -> Rule:
         sp_offset, bp_offset, word = _ENTRY.unpack(self._read(self._entries + at * SIZE, SIZE))
         sp_register, bp_register = word & 15, word >> 4 & 15
+        if self._renumbered:
+            sp_register, bp_register = (RENUMBERED[one] for one in (sp_register, bp_register))
         if self._recent:
             kind, interrupted = word >> 8 & 7, bool(word >> 11 & 1)
         else:

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from kdbg.kernels.linux.kallsyms import BLOCK, Layout, decode_offset
+from kdbg.kernels.linux.kallsyms import BLOCK, Layout
 from kdbg.kernels.linux.keeping import Kept
 from kdbg.kernels.linux.mapping import ImageMapping
 from kdbg.symbols.table import (
@@ -87,10 +87,7 @@ class KallsymsTable:
 
     def address(self, index: int) -> int:
         """Address of the symbol at a position."""
-        number, layout = self._addresses()[index], self.layout
-        if layout.base is None:
-            return number
-        return decode_offset(number, layout.base, layout.percpu_absolute)
+        return self.layout.address(index, self._addresses()[index])
 
     @property
     def last(self) -> int:
@@ -100,9 +97,10 @@ class KallsymsTable:
     def _addresses(self) -> Sequence[int]:
         if self._numbers is None:
             layout = self.layout
-            width = 4 if layout.base is not None else self._bits // 8
+            relative = layout.base is not None or layout.from_place
+            width = 4 if relative else self._bits // 8
             data = memoryview(self._image.read(layout.addresses, width * layout.count))
-            self._numbers = data.cast("i") if layout.base is not None else data.cast("Q" if width == 8 else "I")
+            self._numbers = data.cast("i") if relative else data.cast("Q" if width == 8 else "I")
         return self._numbers
 
     def _size(self, index: int) -> int:
