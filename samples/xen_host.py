@@ -71,7 +71,7 @@ class XenHost:
         """Write the dump."""
         self._build()
         loads = [Load(first * PAGE, data) for first, data in _runs(self.frames)]
-        ElfDump(loads, self._notes(), qemu=self.qemu).write(path)
+        ElfDump(loads, self.notes(), qemu=self.qemu).write(path)
         return path
 
     def write_symbols(self, path: Path, build: bytes = BUILD) -> Path:
@@ -228,7 +228,8 @@ class XenHost:
 
     # notes
 
-    def _notes(self) -> bytes:
+    def notes(self) -> bytes:
+        """The dump's notes."""
         if self.qemu:
             found = b"".join(status(EM_X86_64, one, at + 1) for at, one in enumerate(self.registers))
             return found + b"".join(qemu_state(one) for one in self.registers)

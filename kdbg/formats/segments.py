@@ -174,9 +174,8 @@ class SegmentMap:
         count = self.told() - pages
         if count <= 0:
             return {}
-        excluded = min(
-            count, sum((piece.size - piece.held) // PAGE for piece in self.pieces if piece.size > piece.held)
-        )
+        left_out = ((piece.address + piece.held, piece.address + piece.size) for piece in self.pieces)
+        excluded = min(count, sum(max(0, -(-end // PAGE) - -(-start // PAGE)) for start, end in left_out))
         return {why: number for why, number in (("excluded", excluded), ("cut off", count - excluded)) if number}
 
     def damage(self) -> list[str]:

@@ -67,6 +67,13 @@ def test_memory_that_was_excluded(tmp_path: Path) -> None:
     assert told.complete
 
 
+def test_memory_that_was_excluded_up_to_within_a_page(tmp_path: Path) -> None:
+    """As makedumpfile leaves out the memory below 640K, which ends in a page: that page counts as excluded too."""
+    dump = ElfDump([Load(0, b"", memory=0x9FC00), Load(0x100000, run(0x100, 2))])
+    told = opened(tmp_path / "dump", dump.data()).describe()
+    assert (told.pages, told.missing, told.missing_why) == (2, 160, {"excluded": 160})
+
+
 def test_segments_that_overlap(tmp_path: Path) -> None:
     """The kernel's text twice; QEMU's mappings, several of one range; each page counts once."""
     loads = [

@@ -87,6 +87,18 @@ def test_info_names_the_format(host: Callable[..., Opened], plan: dict[str, Any]
     assert told.pages == len(host(**plan).planned.frames)
 
 
+def test_a_host_in_makedumpfile_s_format(host: Callable[..., Opened], tmp_path: Path) -> None:
+    from samples.kdump import KdumpShape
+
+    planned = host().planned
+    path = tmp_path / "host.kdump"
+    path.write_bytes(KdumpShape(notes=planned.notes(), compression="zlib").data(planned.frames))
+    with kdbg.open(path) as target:
+        assert target.image.describe().details["xen_version"] == "4.17.7"
+        frames = target.cpu_stack(target.registers())
+        assert [frame.symbol for frame in frames][-2:] == ["cpu_startup_entry", "secondary_startup_64"]
+
+
 def test_old_notes_have_fewer_words() -> None:
     from kdbg.formats.xen_host import crash_info
 
