@@ -286,6 +286,7 @@ class Kdump(LinuxImage):
                 "split": part.split is not None,
                 "release": release or None,
                 "erase_info": bool(self.erase_info),
+                **(self.host.details if self.host is not None else {}),
             },
         )
 
