@@ -53,6 +53,10 @@ MOST_CANDIDATES, MOST_SECONDS = 256, 3.0
 """Different tables that are tried for a kernel, and for how long all in all: real memory has a handful."""
 LARGEST_IMAGE = 1 << 28
 """Bytes that the image of a kernel of 64 bits takes at most, modules not counted."""
+BELOW = (0xC0000000, 0x80000000)
+"""How much memory machines have below 4 GB that have more than fits there: VMware and QEMU's pc; QEMU's q35."""
+MOST_TABLES, WRONG, FARTHEST = 2048, 4, 1 << 46
+"""Tables of a level that are looked at to choose; what one that is none weighs; where no memory lies."""
 BASES = (0, 0x40000000, 0x80000000)
 """Where memory of arm64 machines begins, mostly: QEMU's virt has it at 1 GB."""
 IMAGE_MAGIC, IMAGE_MAGIC_AT = b"ARMd", 0x38
@@ -91,8 +95,48 @@ def find_root(image: Image, given: int | None = None, tell: Tell = lambda _: Non
         return _given(image, given)
     if not image.bare:
         return None
-    search = _Search(image, tell)  # type: ignore[arg-type]
-    return search.run()
+    if isinstance(image, RawMemory) and not image.base and image.source.size > min(BELOW):
+        return _with_the_best_layout(image, tell)
+    return _Search(image, tell).run()  # type: ignore[arg-type]
+
+
+def _with_the_best_layout(image: RawMemory, tell: Tell) -> Root | None:
+    """The root in a large flat file, which may lack the hole below 4 GB: as most tables of the kernel are tables."""
+    best: tuple[int, int, Root] | None = None
+    for below in (0, *(size for size in BELOW if size < image.source.size)):
+        image.lay_out(0, below)
+        found = _Search(image, tell).run()
+        if found is not None and found.architecture == "arm64":
+            return found
+        score = tables_that_fit(found.space) if found is not None else 0
+        if found is not None and (best is None or score > best[0]):
+            best = score, below, found
+    image.lay_out(0, best[1] if best is not None else 0)
+    return best[2] if best is not None else None
+
+
+def tables_that_fit(space: AddressSpace) -> int:
+    """How many tables of the kernel's half look like tables, less those that do not, which weigh more."""
+    import numpy as np
+
+    image, mode = space.image, space.mode
+    if mode.entry_size != 8 or len(mode.levels) < 4:
+        return 0
+    score, tables = 0, [space.root]
+    for number in range(len(mode.levels) - 1, -1, -1):
+        following: list[int] = []
+        for address in tables[:MOST_TABLES]:
+            page = image.page(address >> 12)
+            words = np.frombuffer(page, "<u8") if page is not None else np.ones(1, np.uint64) << np.uint64(50)
+            words = words[256:] if number == len(mode.levels) - 1 else words
+            words = words[words != 0]
+            present = words & PRESENT != 0
+            fits = bool(present.all()) and bool((words & FRAME < FARTHEST).all())
+            score += (1 if fits else -WRONG) if len(words) else 0
+            if fits and number:
+                following += [int(w) & FRAME for w in words[words & LARGE == 0]]
+        tables = following
+    return score
 
 
 def kernel_seen(space: AddressSpace, bits: int, text: int | None = None) -> str:
@@ -261,19 +305,20 @@ class _Search:
     def _by_vmcoreinfo(self, told: VmCoreInfo) -> Root | None:
         image, text = self.image, told.symbols.get("_stext")
         architecture, bits = _machine(told)
-        before, base_before = (image.architecture, image.bits), getattr(image, "base", 0)
+        before = image.architecture, image.bits
+        layout = (image.base, image.below) if isinstance(image, RawMemory) else (0, 0)
         image.architecture, image.bits = architecture, bits
         for base in self._bases(told) if architecture == "arm64" else [None]:
             if base is not None and isinstance(image, RawMemory):
-                image.move(base)
+                image.lay_out(base)
             space = told_space(image, told)
             if space is not None and image.page(space.root >> 12) is not None:
                 kernel = kernel_seen(space, bits, text)
                 if kernel:
                     return Root(space, bits, architecture, "found by VMCOREINFO in memory", kernel, told)
         image.architecture, image.bits = before
-        if isinstance(image, RawMemory) and image.base != base_before:
-            image.move(base_before)
+        if isinstance(image, RawMemory) and image.base != layout[0]:
+            image.lay_out(*layout)
         return None
 
     def _bases(self, told: VmCoreInfo) -> Iterator[int | None]:
@@ -283,7 +328,7 @@ class _Search:
             yield None
             return
         yield from BASES
-        image.move(0)
+        image.lay_out(0)
         try:
             text = told.symbols["_stext"] - int(told["NUMBER(kimage_voffset)"], 0)
         except (KeyError, ValueError):

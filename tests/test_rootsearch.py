@@ -128,3 +128,36 @@ def test_an_elf_dump_without_notes_is_looked_through(tmp_path: Path) -> None:
     with kdbg.open(core) as before, kdbg.open(tmp_path / "vbox") as after:
         assert after.found_root.kernel == "Solaris"
         assert list(after.threads()) == list(before.threads())
+
+
+def with_kernel_above(domain: Path, below: int) -> bytes:
+    """A domain's memory as a file without the hole that the machine has below 4 GB: its last page lies behind it.
+
+    The page is the table of the last GB, moved: only who knows of the hole finds it.
+    """
+    image = open_image(str(domain))
+    with kdbg.open(domain) as target:
+        top = target.space.root >> 12
+    memory = bytearray(below + 4096)
+    for frame in image.pages:
+        memory[frame << 12 : (frame << 12) + 4096] = image.page(frame) or b""
+    moved = int.from_bytes(memory[(top << 12) + 4088 : (top << 12) + 4096], "little")
+    frame = moved & 0xFFFFFFFFFF000
+    memory[below:] = memory[frame : frame + 4096]
+    memory[frame : frame + 4096] = b"\xa5" * 4096
+    for at in range(0, below, 4096):  # all top tables know it by its new place
+        if memory[at + 4088 : at + 4096] == moved.to_bytes(8, "little"):
+            memory[at + 4088 : at + 4096] = (moved - frame + (1 << 32)).to_bytes(8, "little")
+    return bytes(memory)
+
+
+def test_a_file_without_the_hole_below_4_gb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    core = standard(64, False).build().write(tmp_path, "elf")
+    below = 32 << 20
+    assert max(open_image(str(core)).pages) << 12 < below
+    monkeypatch.setattr(rootsearch, "BELOW", (16 << 20, below))
+    (tmp_path / "mem").write_bytes(with_kernel_above(core, below))
+    with kdbg.open(core) as before, kdbg.open(tmp_path / "mem", raw=True) as after:
+        assert after.image.below == below
+        assert list(after.threads()) == list(before.threads()) != []
+        assert after.info.details["hole"] == f"from {below:x} to 100000000"

@@ -29,7 +29,7 @@ BIOS_MEMORY_AT, BIOS_MEMORY = 0x413, range(512, 641)
 """Kilobytes of conventional memory: where the BIOS data area has them, and what they may be."""
 HEAD = 0x420
 """Bytes of a PC's memory by which it is known."""
-SMALLEST = 1 << 20
+SMALLEST, FOUR_GB = 1 << 20, 1 << 32
 
 
 class BareMemory(Image):
@@ -106,7 +106,11 @@ class FlatMemory(BareMemory):
 
 
 class RawMemory(FlatMemory):
-    """A flat file of physical memory."""
+    """A flat file of physical memory.
+
+    ``base``: physical address of its first byte. ``below``: how much of it lies below 4 GB where the machine has a hole
+    from there on, and the file has none (.vmem, QEMU's memory-backend-file); 0: the file has all that lies between.
+    """
 
     format = "raw physical memory"
 
@@ -118,16 +122,18 @@ class RawMemory(FlatMemory):
         return None if begins_like_a_pc(bytes(source.read(0, HEAD))) else "wants the vectors of real mode at 0"
 
     def __init__(self, source: Source, base: int = 0) -> None:
-        self.base = base
-        """Physical address of the file's first byte."""
+        self.base, self.below = base, 0
         super().__init__(source, [Piece(base, source.size, 0, source.size)])
         if source.size % PAGE:
             self.damage.append(f"cut off: the file has {source.size} bytes, which are no whole pages")
 
-    def move(self, base: int) -> None:
-        """Take the file for memory from another address on."""
-        self.base = base
-        self.segments = SegmentMap([Piece(base, self.source.size, 0, self.source.size)], self.source.size)
+    def lay_out(self, base: int, below: int = 0) -> None:
+        """Take the file for memory from another address on, or with a hole below 4 GB."""
+        self.base, self.below, size = base, below, self.source.size
+        pieces = [Piece(base, size, 0, size)]
+        if below:
+            pieces = [Piece(0, below, 0, below), Piece(FOUR_GB, size - below, below, size - below)]
+        self.segments = SegmentMap(pieces, size)
         self._window = (0, 0, 0)
         self.__dict__.pop("pages", None)
 
@@ -136,7 +142,10 @@ class RawMemory(FlatMemory):
         from dataclasses import replace
 
         told = super().describe()
-        return replace(told, details={**told.details, "base": self.base} if self.base else told.details)
+        where: dict[str, object] = {"base": self.base} if self.base else {}
+        if self.below:
+            where["hole"] = f"from {self.below:x} to {FOUR_GB:x}"
+        return replace(told, details={**told.details, **where})
 
 
 def begins_like_a_pc(head: bytes) -> bool:
