@@ -32,7 +32,8 @@ DCMDS: Mapping[str, tuple[str, ...]] = {
     "kdbg.dcmds.linux.timers": ("timers", "timer"),
     "kdbg.dcmds.linux.sockets": ("netstat",),
     "kdbg.dcmds.linux.interrupts": ("evtchns", "interrupts"),
-    "kdbg.dcmds.machine": ("cpuregs", "cpustack", "regs", "$r", "$?", "stack", "$c", "stackregs", "$C"),
+    "kdbg.dcmds.linux.stack": ("stack", "$c", "stackregs", "$C"),
+    "kdbg.dcmds.machine": ("cpuregs", "cpustack", "regs", "$r", "$?"),
 }
 """Module -> names of the dcmds in it."""
 

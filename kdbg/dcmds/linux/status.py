@@ -88,7 +88,7 @@ def _status_text(record: LinuxStatus, view: View) -> str:
     if record.load is not None:
         running.append("load " + ", ".join(f"{one:.2f}" for one in record.load))
     if record.online_cpus is not None:
-        running.append(f"{record.online_cpus} CPUs online")
+        running.append(f"{record.online_cpus} CPU{'s' if record.online_cpus != 1 else ''} online")
     if record.tasks is not None:
         running.append(f"{record.tasks} tasks")
     if running:

@@ -146,12 +146,13 @@ def cpumask(kernel: Linux, mask: Value) -> tuple[int, ...]:
 
 def representative(kernel: Linux) -> Mapping[str, int]:
     """The registers of the CPU that panicked, else of the first one."""
+    from kdbg.kernels.linux.panic import panic, panic_cpu
+
     found = list(cpus(kernel))
     if not found:
         return {}
-    try:
-        data = kernel.memory.read(kernel.image_symbol("panic_cpu").address, 4)
-        panicked = int.from_bytes(data, "little", signed=True)
-    except Error:
-        panicked = -1
+    panicked = panic_cpu(kernel)
+    if panicked is None:
+        ended = panic(kernel)
+        panicked = ended.cpu if ended is not None else None
     return next((cpu.registers for cpu in found if cpu.id == panicked), found[0].registers)

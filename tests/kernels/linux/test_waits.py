@@ -192,6 +192,21 @@ def test_an_interrupted_function_is_marked_and_the_stack_goes_on(dump: Dump) -> 
     assert "pipe_write" in [frame.symbol for frame in frames[at:]]
 
 
+def test_the_stack_of_a_chosen_task(dump: Dump) -> None:
+    address = task("kl-mx-one")[1]
+    told = [frame.pc for frame in dump.stack(address)]
+    assert [frame.pc for frame in dump.run(f"{address:x}$c")] == told
+    assert [frame.pc for frame in dump.run(f"{address:x}$C 3")] == told[:3]
+    with pytest.raises(CommandError, match="failed to read task_struct"):
+        dump.run("8$c")
+
+
+def test_a_zombie_has_no_stack_and_says_so(dump: Dump) -> None:
+    zombie = next(one for one in dump.run("::threadlist") if one.name == "kd-zombie")
+    with pytest.raises(CommandError, match="a zombie has no stack"):
+        dump.run(f"{zombie.address:x}$c")
+
+
 # status
 
 
