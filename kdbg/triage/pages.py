@@ -10,6 +10,7 @@ from kdbg.triage.analysers import analyser
 from kdbg.triage.case import Case, Unsuited
 from kdbg.triage.report import Evidence, Finding, Severity
 from kdbg.vm.modes import WRITE
+from kdbg.vm.scan import LeafCount, Scan
 
 MOST_SHOWN = 8
 MOST_SPACES = 4096
@@ -31,6 +32,8 @@ def pages(case: Case) -> Iterator[Finding]:
     for name, summary in SUMMARIES.items():
         leaves = list(scan.find(name))
         case.check()
+        if name == "writable-text" and case.account.family == "linux" and not _knows_no_execute(scan):
+            continue  # a module's text and data lie together, and nothing tells them apart
         if leaves:
             told, severity = summary.format(count=len(leaves), s="s" if len(leaves) != 1 else ""), None
             if name == "writable-text" and not _protects_text(case, scan.texts):
@@ -46,6 +49,11 @@ def pages(case: Case) -> Iterator[Finding]:
                 severity=severity,
                 addresses=[leaf.va for leaf in leaves[:MOST_SHOWN]],
             )
+
+
+def _knows_no_execute(scan: Scan) -> bool:
+    """Whether any page must not be executed: an old 32-bit CPU cannot tell."""
+    return any("noexec" in row.flags for row in scan.counts() if isinstance(row, LeafCount))
 
 
 def _protects_text(case: Case, texts: Iterable[tuple[int, int]]) -> bool:

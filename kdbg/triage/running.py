@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import FrameType
 
-from kdbg.errors import Error
+from kdbg.errors import Error, SymbolNotFound, TypeNotFound
 from kdbg.triage.analysers import Analyser
 from kdbg.triage.case import Case, OutOfTime, Unsuited
 from kdbg.triage.report import Analysis, Finding, Outcome, Severity
@@ -71,7 +71,7 @@ def run(case: Case, one: Analyser, budget: float | None = None) -> tuple[list[Fi
                     break
     except OutOfTime:
         outcome, why = Outcome.CUT_SHORT, f"it took longer than {allowed:g} s"
-    except Unsuited as error:
+    except (Unsuited, TypeNotFound, SymbolNotFound) as error:
         outcome, why = Outcome.SKIPPED, str(error)
     except Error as error:
         outcome, why = Outcome.FAILED, str(error)

@@ -13,7 +13,8 @@ from kdbg.triage.report import Finding
 
 LONG = 60.0
 """Seconds in uninterruptible sleep; the kernel itself warns after 120 (kernel/hung_task.c)."""
-UNINTERRUPTIBLE = "disk sleep"
+UNINTERRUPTIBLE, MAY_LAST = 0x2, 0x100 | 0x400 | 0x8000
+"""TASK_UNINTERRUPTIBLE; TASK_WAKEKILL, _NOLOAD and _FROZEN of include/linux/sched.h: waits that may take long."""
 GONE = frozenset({"dead", "zombie"})
 
 
@@ -48,13 +49,20 @@ def _gone(case: Case, owner: int) -> bool:
     return bool(case.threads) and not case.truncated
 
 
+def _is_hung(case: Case, task: int) -> bool:
+    """Whether a task sleeps in a way that the kernel itself takes for a hang if it lasts (kernel/hung_task.c)."""
+    told = case.kernel.at("struct task_struct", task)
+    state = int(told["__state" if told.has("__state") else "state"])
+    return state & UNINTERRUPTIBLE != 0 and not state & MAY_LAST
+
+
 @analyser("waits", "tasks that wait for long", finds=("thread.blocked-long",), needs=("linux", "types"))
 def waits(case: Case) -> Iterator[Finding]:
     """Tasks in uninterruptible sleep for more than a minute."""
     by_thread = {wait.thread: wait for wait in waiting(case)}
     for one in blocked(case):
         case.check()
-        if one.state != UNINTERRUPTIBLE or one.waited is None or one.waited < LONG:
+        if one.waited is None or one.waited < LONG or not _is_hung(case, one.address):
             continue
         wait = by_thread.get(one.address)
         what = " ".join(word for word in (one.kind, one.mode) if word) or "something"
