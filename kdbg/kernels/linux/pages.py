@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kdbg.errors import Error, ReadError, SymbolNotFound, TypeNotFound, Unmapped
+from kdbg.errors import Error, ReadError, SymbolNotFound, Unmapped
 from kdbg.formats.image import PAGE
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ class PageMap:
 
     def __init__(self, kernel: Linux) -> None:
         self.kernel = kernel
-        self.type = kernel.type("struct page")
-        self.size = self.type.size
+        self.size = _told_size(kernel, "page")
         if not 16 <= self.size <= 256 or self.size % (kernel.bits // 8):
             raise SymbolNotFound("struct page", f"a structure of {self.size} bytes")
         problems: list[str] = []
@@ -118,15 +117,17 @@ class PageMap:
 
 
 def told_offset(kernel: Linux, structure: str, member: str) -> int:
-    """Offset in bytes of a member: by the kernel's types, or by VMCOREINFO. Raises `TypeNotFound`."""
-    try:
-        return kernel.type(f"struct {structure}").member(member).offset
-    except TypeNotFound:
-        told = kernel.vmcoreinfo
-        found = told.of_kind("OFFSET", 10).get(f"{structure}.{member}") if told is not None else None
-        if found is None:
-            raise
-        return found
+    """Offset in bytes of a member: by VMCOREINFO, or by the kernel's types. Raises `TypeNotFound`."""
+    told = kernel.vmcoreinfo
+    found = told.of_kind("OFFSET", 10).get(f"{structure}.{member}") if told is not None else None
+    return kernel.type(f"struct {structure}").member(member).offset if found is None else found
+
+
+def _told_size(kernel: Linux, structure: str) -> int:
+    """Bytes of a structure, likewise."""
+    told = kernel.vmcoreinfo
+    found = told.of_kind("SIZE", 10).get(structure) if told is not None else None
+    return found or kernel.type(f"struct {structure}").size
 
 
 def read_pages(kernel: Linux, address: int, size: int) -> tuple[bytes, list[tuple[int, int]]]:
@@ -159,35 +160,39 @@ def read_pages(kernel: Linux, address: int, size: int) -> tuple[bytes, list[tupl
 def _sections(kernel: Linux, size: int, problems: list[str]) -> list[Span]:
     """The spans by mem_section; [] where the kernel has none. ``problems``: gets what could not be read."""
     told = kernel.vmcoreinfo
+    if told is not None and "SIZE(mem_section)" not in told:  # it is there wherever there are sections
+        return []
     numbers = told.of_kind("NUMBER", 10) if told is not None else {}
     bits = numbers.get("SECTION_SIZE_BITS", 27)  # x86-64, and arm64 with pages of 4K from 5.12 on
     if not 20 <= bits <= 34:
         kernel.target.note(f"mem_section: sections of 2**{bits} bytes are not believed")
         return []
     try:
-        of = kernel.type("struct mem_section")
+        size_of, offset = _told_size(kernel, "mem_section"), told_offset(kernel, "mem_section", "section_mem_map")
+        if not 8 <= size_of <= PAGE or not 0 <= offset < size_of:
+            return []
         roots, extreme = _roots(kernel, told.symbols.get("mem_section", 0) if told is not None else 0)
     except Error:
         return []
     count = told.of_kind("LENGTH", 10).get("mem_section", 0) if told is not None else 0
     count = min(count or 1 << max(46 - bits - 8, 0), MOST_ROOTS)
-    in_root, word, offset = PAGE // of.size if extreme else 1, kernel.bits // 8, of.member("section_mem_map").offset
+    in_root, word = PAGE // size_of if extreme else 1, kernel.bits // 8
     frames = 1 << bits - 12
     found: list[Span] = []
     for root in range(count):
         try:
-            begin = kernel.word(roots + root * word) if extreme else roots + root * of.size
-            data = kernel.memory.read(begin, in_root * of.size) if begin else b""
+            begin = kernel.word(roots + root * word) if extreme else roots + root * size_of
+            data = kernel.memory.read(begin, in_root * size_of) if begin else b""
         except ReadError as error:
             problems.append(f"root {root}: {error}")
             kernel.target.note(f"mem_section: {problems[-1]}")
             if not found or len(problems) > MOST_PROBLEMS:
                 break
             continue
-        for at in range(0, len(data), of.size):
+        for at in range(0, len(data), size_of):
             encoded = int.from_bytes(data[at + offset : at + offset + word], "little")
             if encoded & PRESENT_SECTION and len(found) < MOST_SECTIONS:
-                first = (root * in_root + at // of.size) * frames
+                first = (root * in_root + at // size_of) * frames
                 start = (encoded & ~FLAGS_IN_MAP) + first * size & (1 << kernel.bits) - 1
                 if kernel.in_kernel(start):
                     found.append(Span(first, first + frames, start))

@@ -93,10 +93,12 @@ class Slubs:
         told = self.layout.read(self._read, address)
         cache = self.cache(told["cache"])
         objects = told["objects"] if told["objects"] is not None else self.objects_in(cache.address)
+        frozen = told["frozen"] if told["frozen"] is not None else objects & MOST_OBJECTS  # the bit behind the count
+        objects &= MOST_OBJECTS - 1
         in_use = told["inuse"] if told["inuse"] is not None else told["active"] or 0
         first = told["first"] or self.direct.address_of(pfn) + cache.pad
         pages = pages or -(-objects * cache.size >> 12)
-        return Slab(address, cache.address, pfn, pages, first, objects, in_use, bool(told["frozen"]), told["freelist"])
+        return Slab(address, cache.address, pfn, pages, first, objects, in_use, bool(frozen), told["freelist"])
 
     def objects_in(self, cache: int) -> int:
         """How many objects each slab of a cache has where the cache tells that (SLAB). Raises `ReadError`."""
@@ -308,7 +310,7 @@ class SlabPages:
                 return np.zeros(len(words), np.int64)
             name = "active"
         member = of.member(name)
-        bits = member.bit_size or member.type.size * 8
+        bits = min(member.bit_size or member.type.size * 8, 15 if name == "objects" else 16)  # the next bit: frozen
         column = words[:, member.bit_offset // width] >> words.dtype.type(member.bit_offset % width)
         return (column & words.dtype.type((1 << bits) - 1)).astype(np.int64)
 

@@ -394,3 +394,18 @@ def test_whole_dumps_are_clean(shared_dump: Callable[[str], Path], name: str) ->
         objects = set(target.walk("task_struct"))
         assert len(tasks - objects) == 1  # init_task belongs to the image
         assert target.notes == []
+
+
+def test_slabs_of_a_kernel_without_types(shared_dump: Callable[[str], Path]) -> None:
+    """What a slab keeps in its struct page, and the cache's random number, by their form (`probe.pages`)."""
+    with kdbg.open(shared_dump("lx61-i386.elf")) as target:
+        assert [row for row in target.run("::kmem_verify") if row.problems] == []
+        tasks, objects = {thread.address for thread in target.threads()}, set(target.walk("task_struct"))
+        assert (len(tasks - objects), objects - tasks) == (1, set())
+        kinds = {row.kind: row.pages for row in target.run("::memstat")}
+        told = target.kernel.vmcoreinfo  # type: ignore[union-attr]
+        offsets, size = told.of_kind("OFFSET", 10), told.of_kind("SIZE", 10)["zone"]
+        node = target.kernel.place("contig_page_data")  # type: ignore[union-attr]
+        count = target.kernel.word(node + offsets["pglist_data.nr_zones"])  # type: ignore[union-attr]
+        zones = (node + offsets["pglist_data.node_zones"] + at * size for at in range(count))
+        assert kinds["free"] == sum(target.kernel.word(at + offsets["zone.vm_stat"]) for at in zones)  # type: ignore[union-attr]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def probed_types(kernel: Linux) -> BtfContainer:
     """The types that were found, with a note of what was not. Raises `TypeNotFound` where not even tasks were."""
-    from kdbg.kernels.linux.probe import cpus, declared, files, memory, slabs, tasks
+    from kdbg.kernels.linux.probe import cpus, declared, files, memory, pages, slabs, tasks
 
     table = Table(kernel)
     declared.declare(table)
@@ -30,7 +30,7 @@ def probed_types(kernel: Linux) -> BtfContainer:
         raise TypeNotFound(
             "vmlinux", "the kernel carries no types (no BTF in its image), and no tasks were found by their form"
         )
-    for probe in (cpus.probe, files.probe, memory.probe):  # areas are known by the files that they show
+    for probe in (cpus.probe, files.probe, memory.probe, pages.probe):  # areas are known by the files that they show
         try:
             probe(table)
         except Error as error:
