@@ -111,11 +111,11 @@ class EventChannels:
         kernel, of = self.kernel, self.kernel.type("struct shared_info")
         pending, mask = of.member("evtchn_pending").offset, of.member("evtchn_mask").offset
         beside = getattr(kernel.target.image, "shared_info", None)
-        place = 0 if beside is not None else kernel.word(kernel.place("HYPERVISOR_shared_info"))
+        pointer = kernel.place("HYPERVISOR_shared_info")
 
         def bit(array: int, port: int) -> bool:
             at = array + port // 8
-            byte = beside[at] if beside is not None else kernel.memory.read(place + at, 1)[0]
+            byte = beside[at] if beside is not None else kernel.memory.read(kernel.word(pointer) + at, 1)[0]
             return bool(byte >> port % 8 & 1)
 
         return lambda port: (bit(pending, port), bit(mask, port))
