@@ -88,8 +88,13 @@ class Layout:
         for name, (wide, narrow, signed, char) in INTEGERS.items():
             size = wide if bits == 64 else narrow
             self._add(name, CType("integer", name, size, min(size, self.word), signed=signed, char=char, laid=True))
-        self._tokens: list[str] = _TOKEN.findall(declarations)
+        self._tokens: list[str] = []
         self._at = 0
+        self.declare(declarations)
+
+    def declare(self, declarations: str) -> None:
+        """Lay out more declarations."""
+        self._tokens, self._at = _TOKEN.findall(declarations), 0
         while self._at < len(self._tokens):
             self._declaration()
         for ctype in self.order:

@@ -30,6 +30,17 @@ FUNCTIONS = ("panic", "fatal_trap", "do_page_fault", "handle_exception", "domain
 STACK_SIZE = 0x2000
 
 
+STRUCT_DOMAIN = """
+struct domain {
+    short domain_id; uint_t tot_pages; uint_t max_pages; uint_t domain_flags; char is_hvm;
+    void *vcpu[4]; void *evtchn[2]; struct domain *next_in_list;
+};
+"""
+"""Members that mdb's module xpv reads by the hypervisor's CTF; where they lie is this build's own."""
+DOMAINS = ((0, 0x4000, 0x5000, 1, 0), (3, 0x800, 0x900, 0, 1))
+"""Id, pages, most pages, flags, whether it is fully virtualised; of each domain."""
+
+
 class _XpvBuild(_Build):
     """A domain with the hypervisor as a module."""
 
@@ -41,7 +52,16 @@ class _XpvBuild(_Build):
         image.modules["xpv"] = module  # the last of the list
         module.text, module.data = start + 0x100000, start + 0x180000
         image._data["xpv"] = Region(image.space, module.data, module.data + 0x10000)
-        image.variable("xpv", "dom0", "void *", start + 0x190000)
+        image.layout.declare(STRUCT_DOMAIN)
+        module.types = frozenset({"struct domain"})
+        room, following = Region(image.space, start + 0x190000, start + 0x1A0000), 0
+        for number, (ident, pages, most, flags, virtual) in reversed(list(enumerate(DOMAINS))):
+            made = image.new("struct domain", room, domain_id=ident, tot_pages=pages, max_pages=most,
+                             domain_flags=flags, is_hvm=virtual, next_in_list=following)  # fmt: skip
+            for cpu in range(number + 1):
+                made[f"vcpu[{cpu}]"] = start + 0x1000 * (number + 1) + 0x100 * cpu
+            following = made.address
+        image.variable("xpv", "dom0", "void *", following)
 
     def _finish(self, caches: dict[str, Cache], population: Population, hats: Hats) -> None:
         if self.plan.xen_panicked:  # type: ignore[attr-defined]

@@ -22,22 +22,25 @@ DCMDS: Mapping[str, tuple[str, ...]] = {
     "kdbg.dcmds.solaris.modules": ("modinfo", "modctl", "objects"),
     "kdbg.dcmds.solaris.whatis": ("whatis",),
     "kdbg.dcmds.solaris.allocations": ("bufctl", "vmem_seg", "kmem_debug"),
+    "kdbg.dcmds.solaris.xpv": ("domain",),
     "kdbg.dcmds.solaris.typegraph": ("typegraph", "whattype", "istype", "notype"),
 }
 """Module -> names of the dcmds in it."""
 
 _PSM = ("xpv_psm", "xpv_uppc", "apix", "pcplusmp", "uppc")
-_OF_MODULES = {"evtchns": ("xpv_psm", "xpv_uppc"), "interrupts": _PSM, "softint": _PSM}
-"""Dcmds that are there only where one of these modules is in the kernel, as mdb loads its own by their names."""
+_OF_MODULES = {"evtchns": ("xpv_psm", "xpv_uppc"), "interrupts": _PSM, "softint": _PSM, "domain": ("xpv",),
+               "vcpu": ("xpv",)}  # fmt: skip
+"""Dcmds and walkers that are there only where one of these modules is in the kernel, as mdb loads its own."""
 
 
 def absent(target: Target) -> frozenset[str]:
-    """Names of the dcmds that this kernel gives no reason for."""
+    """Names of the dcmds and walkers that this kernel gives no reason for."""
     by_name = target.kernel.bootstrap.by_name
     return frozenset(name for name, modules in _OF_MODULES.items() if not any(by_name(one) for one in modules))
 
 
 WALKERS: Mapping[str, tuple[str, ...]] = {
+    "kdbg.dcmds.solaris.xpv": ("domain", "vcpu"),
     "kdbg.dcmds.solaris.walkers": (
         "thread",
         "proc",

@@ -14,7 +14,7 @@ from kdbg.formats.illumos import IllumosDump
 from kdbg.lang.output import ListSink
 from kdbg.lang.session import Session
 from samples.memory import PAGE
-from samples.xpv_dump import FOREIGN, FUNCTIONS, XpvDump
+from samples.xpv_dump import DOMAINS, FOREIGN, FUNCTIONS, XEN_START, XpvDump
 
 FORMS = (None, "lzjb", "lzjb streams", "bzip2")
 PLANNED = {0x8050000: b"\x7fELF text of bash", 0x8051000: b"more text", 0x8047000: b"stack of bash"}
@@ -94,6 +94,28 @@ def test_the_stack_goes_over_an_exception(xpv: Opened) -> None:
     assert [(frame.sp, frame.pc) for frame in frames] == xpv.planned.stack
     assert [frame.symbol for frame in frames] == [f"xen_{name}" for name in FUNCTIONS]
     assert frames[-1].note is None
+
+
+def test_its_domains_by_its_types(xpv: Opened) -> None:
+    found = xpv.target.run("::domain")
+    assert [(one.domain_id, one.tot_pages, one.max_pages, one.domain_flags, one.is_hvm) for one in found] == list(
+        DOMAINS
+    )
+    assert list(xpv.target.walk("domain")) == [one.address for one in found]
+    heading, first, second = xpv.says("::domain")
+    assert heading.split() == ["ADDR", "ID", "TPAGES", "MPAGES", "FLAGS", "HVM", "VCPU", "EVTCHN"]
+    assert first.split()[1:6] == ["0", "4000", "5000", "1", "0"]
+    assert xpv.says(f"{found[1].address:x}::domain") == [heading, second]
+    start = XEN_START[xpv.planned.bits]
+    assert list(xpv.target.walk("vcpu")) == [start + 0x1000]
+    assert list(xpv.target.walk("vcpu", found[1].address)) == [start + 0x2000, start + 0x2100]
+
+
+def test_other_kernels_have_no_domains(tmp_path: Path) -> None:
+    alone = Opened(tmp_path, 64, False)
+    for command in ("::domain", "::walk vcpu"):
+        with pytest.raises(kdbg.CommandError, match="unknown"):
+            alone.target.run(command)
 
 
 @pytest.mark.parametrize("form", FORMS)
