@@ -6,6 +6,7 @@ An index is made once for a target, in batches, so that whoever waits meanwhile 
 from __future__ import annotations
 
 import threading
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -155,10 +156,11 @@ class LazyIndex:
             runs.append(sorted(name for name in batch if plain(name)))
 
 
-def make_in_background(indexes: Sequence[LazyIndex]) -> threading.Thread:
-    """Make indexes one after the other in a thread that does not keep the process alive."""
+def make_in_background(indexes: Sequence[LazyIndex], after: float = 0) -> threading.Thread:
+    """Make indexes one after the other in a thread that does not keep the process alive; ``after``: seconds."""
 
     def work() -> None:
+        time.sleep(after)
         for index in indexes:
             index.get()
 

@@ -18,6 +18,9 @@ from kdbg.repl.suggest import suggestion
 from kdbg.repl.terminal import TerminalSession, TypedSource, has_colour, is_dumb
 from kdbg.repl.vocabulary import Vocabulary
 
+AFTER = 0.3
+"""Seconds after which names for completion are made ready: the prompt comes first."""
+
 
 class Prompt:
     """Reads a line, runs it, shows what it says; until the person leaves."""
@@ -156,7 +159,7 @@ def interact(session: TerminalSession, rc: bool = True) -> int:
         from kdbg.repl.editor import Editor
 
         prompt.read = Editor().read_line
-        make_in_background(prompt.vocabulary.indexes())
+        make_in_background(prompt.vocabulary.indexes(), AFTER)
         with session.silent():
             prompt.loop()
     else:
