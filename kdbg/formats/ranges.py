@@ -68,6 +68,11 @@ def minus(ranges: Ranges, others: Ranges) -> Ranges:
     return found
 
 
+def both(ranges: Ranges, others: Ranges) -> Ranges:
+    """What lies in both."""
+    return minus(ranges, minus(ranges, others))
+
+
 def count(ranges: Ranges) -> int:
     """How many frames they have."""
     return sum(end - first for first, end in ranges)

@@ -134,7 +134,8 @@ class SegmentMap:
 
         runs = zip(self._firsts, self._runs, strict=True)
         parts = [np.arange(first, run[0], dtype=np.uint64) for first, run in runs]
-        return PageMap(np.unique(np.concatenate([*parts, np.array(sorted(self._edges), np.uint64)])))
+        frames = np.concatenate([*parts, np.array(sorted(self._edges), np.uint64)])
+        return PageMap(np.sort(frames, kind="stable"))  # each stands once, and nearly all are in order
 
     def count(self) -> int:
         """How many frames `pages` has, without a look at each."""

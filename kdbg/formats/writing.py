@@ -66,9 +66,10 @@ def content_of(image: Image, frames: Frames | None = None, readable: bool = True
         held = np.array([frame for frame in asked.tolist() if image.page(frame) is not None], np.uint64)
     if image.paravirtual:  # the only format that holds these has no place for what is left out
         return Content(held, [], [])
-    kept, damaged = ranges.of_frames(held), np.setdiff1d(np.intersect1d(every, asked), held)
-    lost = ranges.minus(ranges.union(image.lost, ranges.of_frames(damaged)), kept)
-    excluded = ranges.union(image.excluded, ranges.of_frames(np.setdiff1d(every, asked)))
+    kept, told = ranges.of_frames(held), ranges.of_frames(every)
+    wanted = told if frames is None else ranges.of_frames(asked)
+    lost = ranges.minus(ranges.union(image.lost, ranges.both(told, wanted)), kept)
+    excluded = ranges.union(image.excluded, ranges.minus(told, wanted))
     return Content(held, ranges.minus(excluded, ranges.union(kept, lost)), lost)
 
 

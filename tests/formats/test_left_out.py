@@ -198,6 +198,7 @@ def test_ranges_are_sets(one: set[int], other: set[int], size: int) -> None:
     assert ranges.count(left) == len(one)
     assert frames_of(ranges.union(left, right)) == one | other
     assert frames_of(ranges.minus(left, right)) == one - other
+    assert frames_of(ranges.both(left, right)) == one & other
     whole = bytearray(64)
     for block, bits in ranges.bitmaps(left, size):
         assert len(bits) == size
