@@ -49,7 +49,7 @@ ENOUGH = 3
 """Entries of the upper half besides the last with which a table of Linux has more than the image (direct map ...)."""
 LOW = 1 << 20
 BY_ENTRIES = "found by its entries"
-MOST_CANDIDATES, MOST_SECONDS = 256, 3.0
+MOST_CANDIDATES, MOST_SECONDS = 256, 1.5
 """Different tables that are tried for a kernel, and for how long all in all: real memory has a handful."""
 LARGEST_IMAGE = 1 << 28
 """Bytes that the image of a kernel of 64 bits takes at most, modules not counted."""

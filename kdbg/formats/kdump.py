@@ -23,6 +23,7 @@ from kdbg.formats.compression import CODECS, Decompress, MissingCodec
 from kdbg.formats.elf import EM_386, EM_AARCH64, EM_X86_64, iterate_notes
 from kdbg.formats.image import NOT_IN_DUMP, PAGE, Image, PageMap
 from kdbg.formats.kdump_header import DESCRIPTOR, FLAGS, SIGNATURE, TIME_AT, UTS, Part
+from kdbg.formats.known import other_machine
 from kdbg.formats.linux_image import LinuxImage
 from kdbg.formats.linux_notes import LinuxNotes, parse_vmcoreinfo, read_notes
 from kdbg.formats.ranges import Ranges, minus, of_bits, of_frames
@@ -52,7 +53,10 @@ class Kdump(LinuxImage):
     def recognises(cls, source: Source) -> str | None:
         """None if the file begins like one, else what was expected and what is there."""
         head = bytes(source.read(0, min(8, source.size)))
-        return None if head == SIGNATURE else f'wants "KDUMP   " at 0, found {head.hex()}'
+        if head != SIGNATURE:
+            return f'wants "KDUMP   " at 0, found {head.hex()}'
+        other = other_machine(source)
+        return f"of a machine {other}, whose page tables are not known" if other else None
 
     def __init__(self, source: Source) -> None:
         first = Part(source)

@@ -102,12 +102,39 @@ MACHINES = {
 ELF_TYPES = {1: "an object file", 2: "a program", 3: "a library or program", 4: "a core"}
 
 
+OTHER_MACHINES = ("s390", "ppc", "armv", "riscv", "loongarch", "mips", "ia64", "sparc", "alpha")
+    "s390x",
+    "s390",
+    "ppc64le",
+    "ppc64",
+    "ppc",
+    "armv",
+    "riscv",
+    "loongarch",
+    "mips",
+    "ia64",
+    "sparc",
+    "alpha",
+)
+"""How names of machines (utsname) begin that are no x86 and no arm64."""
+MACHINE_AT = 12 + 4 * 65
+"""Of a makedumpfile dump: utsname.machine (makedumpfile's disk_dump_header)."""
+
+
+def other_machine(source: Source) -> str | None:
+    """The machine of a makedumpfile dump, if it is one whose dumps are not opened."""
+    name = bytes(source.read(MACHINE_AT, min(65, max(0, source.size - MACHINE_AT)))).split(b"\0")[0].decode("latin-1")
+    return name if name.startswith(OTHER_MACHINES) else None
+
+
 def recognise(source: Source) -> str | None:
     """What the file is and what to do with it, in one sentence; None if its beginning says nothing."""
     for known in KNOWN:
         end = known.offset + len(known.magic)
         if source.size >= end and bytes(source.read(known.offset, len(known.magic))) == known.magic:
             return f"{known.name}, which kdbg does not open: {known.advice}"
+    if source.size > MACHINE_AT and bytes(source.read(0, 8)) == b"KDUMP   " and other_machine(source):
+        return f"a makedumpfile dump of {other_machine(source)}, which kdbg does not open: crash for that machine does"
     return None
 
 

@@ -10,6 +10,8 @@ import pytest
 import kdbg
 from kdbg.formats import NotADump, open_image
 from kdbg.formats.known import KNOWN
+from samples.elf_dump import ElfDump, Load
+from samples.kdump import KdumpShape
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda known: f"{known.name}-{known.magic.hex()[:8]}")
@@ -68,3 +70,28 @@ def test_a_folder_or_nothing_at_all(tmp_path: Path) -> None:
         with pytest.raises(kdbg.FormatError, match="cannot be read") as caught:
             open_image(str(path))
         assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("machine", ["s390x", "ppc64le", "riscv64"])
+def test_makedumpfile_dumps_of_other_machines(tmp_path: Path, machine: str) -> None:
+    data = bytearray(KdumpShape().data({16: bytes(4096)}))
+    data[272 : 272 + 65] = machine.encode().ljust(65, b"\0")
+    (tmp_path / "file").write_bytes(data)
+    with pytest.raises(NotADump, match=f"a makedumpfile dump of {machine}, which kdbg does not open: crash"):
+        open_image(str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "words"),
+    [
+        (slice(18, 20), b"\x16\0", r"a core \(ELF type 4\), machine 22 \(s390\), which kdbg does not open"),
+        (slice(5, 20), b"\2" + bytes(10) + b"\0\4\0\x15", r"machine 21 \(PowerPC 64, big-endian\)"),
+        (slice(16, 18), b"\2\0", r"a program \(ELF type 2\), machine 62: no dump, but the file beside one"),
+    ],
+)
+def test_elf_files_that_are_no_dumps_of_ours(tmp_path: Path, at: slice, value: bytes, words: str) -> None:
+    data = bytearray(ElfDump([Load(0, bytes(4096))]).data())
+    data[at] = value
+    (tmp_path / "file").write_bytes(data)
+    with pytest.raises(NotADump, match=words):
+        open_image(str(tmp_path / "file"))
