@@ -103,19 +103,6 @@ ELF_TYPES = {1: "an object file", 2: "a program", 3: "a library or program", 4: 
 
 
 OTHER_MACHINES = ("s390", "ppc", "armv", "riscv", "loongarch", "mips", "ia64", "sparc", "alpha")
-    "s390x",
-    "s390",
-    "ppc64le",
-    "ppc64",
-    "ppc",
-    "armv",
-    "riscv",
-    "loongarch",
-    "mips",
-    "ia64",
-    "sparc",
-    "alpha",
-)
 """How names of machines (utsname) begin that are no x86 and no arm64."""
 MACHINE_AT = 12 + 4 * 65
 """Of a makedumpfile dump: utsname.machine (makedumpfile's disk_dump_header)."""
