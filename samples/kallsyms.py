@@ -1,7 +1,7 @@
 """kallsyms tables as the build of a Linux kernel lays them out, in all the forms they have had.
 
-Facts: scripts/kallsyms.c of Linux 4.4 to 6.12 (the layouts). Nothing of kdbg is used here; names are compressed as the
-kernel's build does it: pairs of tokens that occur most often become one.
+Facts: scripts/kallsyms.c of Linux 4.4 to 6.12 (the layouts), a dump of Debian's 7.2. Nothing of kdbg is
+used here; names are compressed as the kernel's build does it: pairs of tokens that occur most often become one.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Form:
     """Positions in order of the names (6.2 on)."""
     addresses_last: bool = False
     """Addresses behind the tokens (6.4 on)."""
+    from_place: bool = False
+    """Offsets count from their own places; no base, and all aligned to four bytes (as seen in 7.2)."""
     bits: int = 64
 
 
@@ -47,6 +49,7 @@ FORMS = {
     "6.2 absolute": Form(relative=False, percpu=False, seqs=True),
     "6.6": Form(seqs=True, addresses_last=True),
     "6.12 absolute": Form(relative=False, percpu=False, seqs=True, addresses_last=True),
+    "7.2": Form(percpu=False, seqs=True, addresses_last=True, from_place=True),
     "4.4 i386": Form(relative=False, percpu=False, word_markers=True, long_names=False, bits=32),
     "6.1 i386": Form(percpu=False, bits=32),
     "6.6 i386": Form(percpu=False, seqs=True, addresses_last=True, bits=32),
@@ -95,8 +98,11 @@ class Tables:
     """Name as the kernel's symbols have it -> offset."""
 
 
-def build(entries: Sequence[Entry], form: Form, base: int) -> Tables:
-    """Lay out the tables of symbols in order of their addresses; ``base``: the lowest address that is not per-cpu."""
+def build(entries: Sequence[Entry], form: Form, base: int, at: int = 0) -> Tables:
+    """Lay out the tables of symbols in order of their addresses.
+
+    ``base``: the lowest address that is not per-cpu; ``at``: where the tables will lie.
+    """
     word = form.bits // 8
     packed, tokens = compress([(letter + name).encode() for _, letter, name in entries])
     names, markers = bytearray(), []
@@ -132,10 +138,15 @@ def build(entries: Sequence[Entry], form: Form, base: int) -> Tables:
     else:
         tail = {name: parts.pop(name) for name in ("kallsyms_token_table", "kallsyms_token_index")}
         laid = addresses | parts | seqs | tail
+    if form.from_place:
+        del laid["kallsyms_relative_base"]
     tables = Tables(bytearray(), {})
     for name, data in laid.items():
-        tables.data += bytes(-len(tables.data) % word)
+        tables.data += bytes(-len(tables.data) % (4 if form.from_place else word))
         tables.places[name] = len(tables.data)
+        if form.from_place and name == "kallsyms_offsets":
+            place = at + len(tables.data)
+            data = struct.pack(f"<{len(entries)}i", *[e[0] - place - 4 * n for n, e in enumerate(entries)])
         tables.data += data
     return tables
 

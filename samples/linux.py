@@ -82,7 +82,8 @@ class LinuxGuest:
             self.places[name] = data + 0x1000 * number
             self.entries.append((self.places[name], "D", name))
         self.entries.append((data + 0x8000, "B", "_end"))
-        self.tables = build(self.entries, self.form, text)
+        self.places["kallsyms"] = self.base + 0x402008
+        self.tables = build(self.entries, self.form, text, self.places["kallsyms"])
 
     # writing
 
@@ -134,7 +135,6 @@ class LinuxGuest:
         space.write(self.places["linux_banner"], banner.encode() + b"\0")
         # Strings of digits that are no token table.
         space.write(self.base + 0x401000, b"\0".join(b"%d" % digit for digit in range(20)))
-        self.places["kallsyms"] = self.base + 0x402008
         space.write(self.places["kallsyms"], bytes(self.tables.data))
 
     def _variables(self, space: Space) -> None:

@@ -78,11 +78,12 @@ class FramePointers:
     def frames(self, ip: int, sp: int, bp: int, exact: bool) -> Iterator[Frame]:
         """The place ``ip``, then its callers. ``exact``: whether the instruction there has not run yet."""
         kernel, word = self.kernel, self.kernel.bits // 8
+        note: str | None = None
         for _ in range(MOST_FRAMES):
             if not kernel.in_kernel(ip):
                 yield Frame(ip, sp, None, 0, note=USER)
                 return
-            frame = self.name(ip, sp, exact, None)
+            frame, note = self.name(ip, sp, exact, note), None
             registers = self._marked(bp, sp)
             if registers is None and not sp <= bp < self._end(sp):  # a thread's first frame, or the program's own
                 yield frame
@@ -97,6 +98,7 @@ class FramePointers:
                     if saved[places["cs"]] & 3:
                         yield Frame(ip, saved[places["sp"]], None, 0, note=USER)
                         return
+                    note = INTERRUPTED
                     if not ip:  # a thread of the kernel's own came from nowhere
                         return
                     continue

@@ -16,11 +16,11 @@ COUNT = 5000
 class Memory:
     """Two tables for code at CODE, a rule for every 16 bytes; it notes what is read."""
 
-    def __init__(self, recent: bool, hole: range = range(0)) -> None:
+    def __init__(self, recent: bool, hole: range = range(0), register: int = 5) -> None:
         kind = 2 << 8 if recent else 0
         offsets = [CODE + 16 * at - (IPS + 4 * at) for at in range(COUNT)]
         self.parts = {IPS: struct.pack(f"<{COUNT}i", *offsets), ENTRIES: b""}
-        self.parts[ENTRIES] = b"".join(struct.pack("<hhH", 8 * (at % 100), -16, 5 | kind) for at in range(COUNT))
+        self.parts[ENTRIES] = b"".join(struct.pack("<hhH", 8 * (at % 100), -16, register | kind) for at in range(COUNT))
         self.hole = hole
         self.bytes = 0
 
@@ -46,6 +46,15 @@ def test_each_rule_is_good_up_to_the_next(recent: bool) -> None:
             assert rule is not None
             assert (rule.sp_offset, rule.sp_register, rule.type) == (8 * (number % 100), orc.SP, orc.CALL)
     assert table.find(CODE - 1) is None
+
+
+def test_registers_are_known_by_either_numbering() -> None:
+    """7.2 has numbered them anew: most entries count from the stack pointer, there 3."""
+    rule = Memory(recent=True, register=8 << 4 | 3).table().find(CODE)
+    assert rule is not None
+    assert (rule.sp_register, rule.bp_register, rule.bp_offset) == (orc.SP, orc.PREV_SP, -16)
+    before = Memory(recent=True, register=1 << 4 | 5).table().find(CODE)
+    assert before == rule
 
 
 def test_a_look_up_reads_a_few_pieces() -> None:

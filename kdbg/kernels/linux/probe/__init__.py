@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from kdbg.errors import Error, TypeNotFound
 from kdbg.kernels.linux.probe.table import Heads, Table
 
+NONE = "the kernel carries no types (no BTF in its image)"
+
 if TYPE_CHECKING:
     from kdbg.kernels.linux.kernel import Linux
     from kdbg.symbols.btf import BtfContainer
@@ -22,20 +24,25 @@ if TYPE_CHECKING:
 
 def probed_types(kernel: Linux) -> BtfContainer:
     """The types that were found, with a note of what was not. Raises `TypeNotFound` where not even tasks were."""
+    table = Table(kernel)
+    if not probe(table):
+        raise TypeNotFound("vmlinux", f"{NONE}, and no tasks were found by their form")
+    kernel.part(Heads).update(table.heads)
+    missing = f"; not found: {', '.join(table.missing)}" if table.missing else ""
+    kernel.target.note(f"{NONE}: members were found by their form{missing}")
+    return table.container()
+
+
+def probe(table: Table) -> bool:
+    """Find what there is; False where not even tasks are found."""
     from kdbg.kernels.linux.probe import cpus, declared, files, memory, pages, slabs, tasks
 
-    table = Table(kernel)
     declared.declare(table)
     if not tasks.probe(table, slabs.probe(table)):
-        raise TypeNotFound(
-            "vmlinux", "the kernel carries no types (no BTF in its image), and no tasks were found by their form"
-        )
-    for probe in (cpus.probe, files.probe, memory.probe, pages.probe):  # areas are known by the files that they show
+        return False
+    for topic in (cpus.probe, files.probe, memory.probe, pages.probe):  # areas are known by the files that they show
         try:
-            probe(table)
+            topic(table)
         except Error as error:
-            kernel.target.note(f"types by their form: {error}")
-    kernel.part(Heads).update(table.heads)
-    if table.missing:
-        kernel.target.note(f"no BTF: types were found by their form; not found: {', '.join(table.missing)}")
-    return table.container()
+            table.missing.append(str(error))
+    return True
