@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kdbg.dcmds.linux.threads import find_thread_stack
 from kdbg.dcmds.registry import OPTIONAL, REQUIRED, Call, Table, View, dcmd, flag
 from kdbg.errors import CommandError, Error, ReadError
 from kdbg.kernels.linux.locks import LOCKS, Lock
 from kdbg.kernels.linux.tasks import LinuxThread, Tasks
-from kdbg.kernels.linux.waits import CONTENDED, Blocked, Waits
+from kdbg.kernels.linux.waits import CONTENDED, Blocked, Waits, deadlocked
 
 MODULE = "linux"
 
@@ -120,7 +120,7 @@ class BlockedTable(Table):
             line += f", held by {record.owner_name}/{record.owner_pid} {record.owner:x}"
         elif record.readers:
             line += f", held by {record.readers} readers"
-        return line
+        return line + (", a deadlock" if record.deadlock else "")
 
 
 def _letter(record: Blocked) -> str:
@@ -140,8 +140,8 @@ def _letter(record: Blocked) -> str:
     table=BlockedTable(),
     help="Tasks in uninterruptible sleep, and those that wait for a lock that another one holds, the longest first: "
     "how long they have waited, for what (a mutex, an rwsem, a completion, a queue, a futex of a process ...), in "
-    "which function, and who holds it. An address: the task that lies there. The time is that since the task last "
-    "got a CPU.",
+    "which function, and who holds it; tasks that wait for each other in a circle are marked. An address: the task "
+    "that lies there. The time is that since the task last got a CPU.",
     example="::blocked",
 )
 def blocked(call: Call) -> Iterator[Blocked]:
@@ -151,7 +151,9 @@ def blocked(call: Call) -> Iterator[Blocked]:
     for thread, record in _waiting(call, (call.address,) if call.explicit else part.walk()):
         if call.explicit or call.options.a or thread.state == "disk sleep" or record.kind in CONTENDED:
             found.append(record)
-    yield from sorted(found, key=lambda record: -(record.waited or 0))
+    circle = deadlocked(found)
+    for record in sorted(found, key=lambda record: -(record.waited or 0)):
+        yield replace(record, deadlock=True) if record.address in circle else record
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,19 +124,27 @@ def _cpu_info(kernel: Linux, ident: int, address: int, model: str | None, waitin
 
 
 def _waiting(kernel: Linux) -> dict[int, list[Queued]]:
-    """CPU -> the tasks on its queue (on_rq), that on the CPU included."""
+    """CPU -> the tasks on its queue (on_rq), that on the CPU included.
+
+    Since 6.12 a task that has gone to sleep may stay queued for a while (sched_delayed): it does not want the CPU.
+    """
     from kdbg.kernels.linux.tasks import Tasks
+    from kdbg.symbols.layouts import Layout
 
     found: dict[int, list[Queued]] = {}
-    part, on_queue = kernel.part(Tasks), kernel.type("struct task_struct").member("on_rq").offset
+    part = kernel.part(Tasks)
+    queued = Layout(kernel.type("struct task_struct"), {"queued": "on_rq?", "delayed": "se.sched_delayed?"})
     for address in part.walk():
         try:
-            if int.from_bytes(kernel.memory.read(address + on_queue, 4), "little"):
-                task = part.record(address)
-                if task.tid and task.cpu is not None:
-                    found.setdefault(task.cpu, []).append(Queued(address, task.name, task.tid, task.priority))
+            told = queued.read(kernel.memory.read, address)
+            if not told["queued"] or told["delayed"]:
+                continue
+            task = part.record(address)
         except Error as error:
             kernel.target.note(f"task {address:x}: {error}")
+            continue
+        if task.tid and task.cpu is not None:
+            found.setdefault(task.cpu, []).append(Queued(address, task.name, task.tid, task.priority))
     return found
 
 

@@ -98,6 +98,8 @@ class Blocked:
     """Seconds since the machine came up (by the scheduler's clock) when it last got a CPU."""
     waited: float | None
     """Seconds from then to the dump."""
+    deadlock: bool = False
+    """Whether what holds its lock waits, one behind the other, for a lock that it holds itself."""
 
 
 class Waits:
@@ -351,6 +353,20 @@ class Waits:
         if blocker:
             owner = self.tasks.of_tid(int(self.kernel.at(of.spelling, blocker)[f"{prefix}_pid"]))
         return replace(wait, object=blocker or address, owner=owner)
+
+
+def deadlocked(blocked: Sequence[Blocked]) -> set[int]:
+    """The tasks, of those that are blocked, that wait for each other in a circle."""
+    owner_of = {one.address: one.owner for one in blocked if one.owner is not None}
+    found = set[int]()
+    for start in owner_of:
+        chain, at = [start], owner_of[start]
+        while at in owner_of and at not in chain:
+            chain.append(at)
+            at = owner_of[at]
+        if at == start:
+            found.update(chain)
+    return found
 
 
 def _futex_address(key: Value) -> int:

@@ -429,6 +429,17 @@ def test_an_owner_that_is_no_task_is_said(dump: Dump, damaged: Callable[..., Dum
     assert "kl-mx-one" in shown
 
 
+def test_a_deadlock_is_marked(dump: Dump, damaged: Callable[..., Dump]) -> None:
+    # The reader of the pipe gets the directory's lock, the one that waits for that the pipe's.
+    known = {one.name: one for one in dump.run("::blocked")}
+    assert not any(one.deadlock for one in known.values())
+    owner = known["kl-rw-write"].object + members(dump, "struct rw_semaphore", "owner")
+    target = damaged({known["kl-mx-one"].object: task("kl-rw-read")[1] | 1, owner: task("kl-mx-two")[1]})
+    circle = {one.name for one in target.run("::blocked") if one.deadlock}
+    assert circle == {"kl-mx-two", "kl-rw-read"}
+    assert said(target, "::blocked")[0].count("a deadlock") == 2
+
+
 def test_timers_in_a_circle_end(dump: Dump, damaged: Callable[..., Dump]) -> None:
     timer = next(one for one in dump.run("::timers -w") if one.cpu == 0)
     target = damaged({timer.address: timer.address})
