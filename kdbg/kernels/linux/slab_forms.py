@@ -115,20 +115,26 @@ class SlabMark:
     """How a struct page tells that it begins a slab. Raises `TypeNotFound` where no way is known."""
 
     def __init__(self, kernel: Linux) -> None:
-        told, flags = kernel.vmcoreinfo, page_flags(kernel)
-        self.offset, self.mask, self.value = told_offset(kernel, "page", "flags"), 0, 0
-        if "PG_slab" in flags:
-            self.mask = self.value = 1 << flags["PG_slab"]
-            return
-        self.offset, self.mask = told_offset(kernel, "page", "page_type"), 0xFFFFFFFF
+        told = kernel.vmcoreinfo
         numbers = told.of_kind("NUMBER", 10) if told is not None else {}
-        if "PAGE_SLAB_MAPCOUNT_VALUE" in numbers:
-            self.value = numbers["PAGE_SLAB_MAPCOUNT_VALUE"] & self.mask
+        bit = numbers.get("PG_slab")
+        if bit is None and "PAGE_SLAB_MAPCOUNT_VALUE" in numbers:
+            self._by_type(kernel, numbers["PAGE_SLAB_MAPCOUNT_VALUE"])
             return
-        types = dict(kernel.type("enum pagetype").enumerators)
-        if PGTY_SLAB not in types:
-            raise TypeNotFound(PGTY_SLAB, "nothing tells how slabs are marked")
-        self.value = types[PGTY_SLAB] << 24
+        bit = page_flags(kernel).get("PG_slab") if bit is None else bit
+        if bit is None:
+            types = dict(kernel.type("enum pagetype").enumerators)
+            if PGTY_SLAB not in types:
+                raise TypeNotFound(PGTY_SLAB, "nothing tells how slabs are marked")
+            self._by_type(kernel, types[PGTY_SLAB] << 24)
+            return
+        self.offset = told_offset(kernel, "page", "flags")
+        self.mask = self.value = 1 << bit
+
+    def _by_type(self, kernel: Linux, value: int) -> None:
+        """``page_type`` lies where ``_mapcount`` does."""
+        self.offset, self.mask = told_offset(kernel, "page", "_mapcount"), 0xFFFFFFFF
+        self.value = value & self.mask
 
     def holds(self, data: bytes) -> bool:
         """Whether the struct page in the bytes begins a slab."""

@@ -17,6 +17,7 @@ from kdbg.kernels.linux.probe.samples import MOST_ROWS, Column, Samples, share, 
 if TYPE_CHECKING:
     from kdbg.kernels.linux.kernel import Linux
     from kdbg.kernels.linux.probe.table import Table
+    from kdbg.kernels.linux.slab_forms import SlabMark
     from kdbg.kernels.linux.vmcoreinfo import VmCoreInfo
 
 MEMBERS = {"flags": "unsigned long", "_refcount": "int", "_mapcount": "int", "mapping": "struct address_space *",
@@ -39,10 +40,10 @@ def probe(table: Table) -> None:
     for at, (name, of) in enumerate((("freelist", "void **"), ("tid", "unsigned long"), ("slab", "struct page *"),
                                      ("partial", "struct page *"))):  # fmt: skip
         table.member("kmem_cache_cpu", name, of, at * word)
-    bit = told.of_kind("NUMBER", 10).get("PG_slab")
-    if bit is None or not table.caches or table.offset("kmem_cache", "offset") is None or not _tells_pages(told):
+    marked = {"PG_slab", "PAGE_SLAB_MAPCOUNT_VALUE"} & told.of_kind("NUMBER", 10).keys()
+    if not marked or not table.caches or table.offset("kmem_cache", "offset") is None or not _tells_pages(told):
         return
-    slabs = Slabs(table, bit)
+    slabs = Slabs(table)
     if len(slabs.samples) >= FEWEST:
         slabs.probe()
 
@@ -54,27 +55,29 @@ def _tells_pages(told: VmCoreInfo) -> bool:
         offsets
     )
     by_sections = "SIZE(mem_section)" in told and sections in offsets
-    return {"page.flags", "page.compound_head"} <= set(offsets) and (whole or by_sections)
+    return {"page.flags", "page._mapcount", "page.compound_head"} <= set(offsets) and (whole or by_sections)
 
 
 class Slabs:
     """Struct pages of slabs side by side."""
 
-    def __init__(self, table: Table, bit: int) -> None:
+    def __init__(self, table: Table) -> None:
         from kdbg.kernels.linux.pages import PageMap
+        from kdbg.kernels.linux.slab_forms import SlabMark
 
         self.table, self.kernel = table, table.kernel
         self.pages = self.kernel.part(PageMap)
         self.caches = dict(table.caches.values())
         self.base = self._direct_base()
-        self.samples = Samples(self.kernel, self._addresses(bit), self.pages.size)
+        self.samples = Samples(self.kernel, self._addresses(self.kernel.part(SlabMark)), self.pages.size)
 
-    def _addresses(self, bit: int) -> list[int]:
+    def _addresses(self, mark: SlabMark) -> list[int]:
         word, found = self.table.word, list[int]()
-        flags, head = (self.pages.offset(name) // word for name in ("flags", "compound_head"))
+        head = self.pages.offset("compound_head") // word
         for chunk in self.pages.chunks():
             words = chunk.words
-            good = (words[:, flags] >> words.dtype.type(bit) & 1 == 1) & (words[:, head] & 1 == 0)
+            marks = words[:, mark.offset // word] >> words.dtype.type(mark.offset % word * 8)
+            good = (marks & mark.mask == mark.value) & (words[:, head] & 1 == 0)
             found += [chunk.address + at * self.pages.size for at in numpy.flatnonzero(good).tolist()]
             if len(found) > MOST_ROWS:
                 break
