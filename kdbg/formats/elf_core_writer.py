@@ -26,6 +26,8 @@ def write(image: Image, path: str, frames: Frames | None = None) -> int:
         raise FormatError(path, "a paravirtual domain's machine frames have no place in this format: write xen-elf")
     content, notes = content_of(image, frames), notes_of(image, erased=True)
     loads = _loads(content)
+    if loads and loads[-1][2] > (1 << 64) // PAGE:
+        raise FormatError(path, f"page {loads[-1][2] - 1:#x} lies beyond what this format can address")
     count = 1 + len(loads)
     table_size = EHDR_SIZE + count * PHDR_SIZE + (SHDR_SIZE if count >= PN_XNUM else 0)
     notes_at = table_size

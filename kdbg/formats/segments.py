@@ -155,7 +155,7 @@ class SegmentMap:
         found: Ranges = []
         for piece in self.pieces:
             start, end = part(piece)
-            first, last = -(-(piece.address + start) // PAGE), (piece.address + end) // PAGE
+            first, last = -(-(piece.address + start) // PAGE), min(piece.address + end, 1 << 64) // PAGE
             if last - first <= MOST_LEFT_OUT:
                 found.append((first, last))
         here = [(first, end) for first, (end, _) in zip(self._firsts, self._runs, strict=True)]

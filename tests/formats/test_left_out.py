@@ -162,6 +162,13 @@ def test_memory_beyond_all_reason_is_not_believed(tmp_path: Path) -> None:
     holds(image, {0x10: page(1), 0x20: page(2)})
 
 
+def test_memory_at_the_end_of_all_addresses(tmp_path: Path) -> None:
+    loads = [Load(0x10 * PAGE, page(1)), Load((1 << 64) - 4 * PAGE, b"", memory=8 * PAGE)]
+    image = again(opened(tmp_path / "source", ElfDump(loads).data()), tmp_path, "elf")
+    holds(image, {0x10: page(1)})
+    misses(image, (1 << 52) - 1, "excluded")
+
+
 # --- any dump -------------------------------------------------------------------------------------------------------
 
 FRAMES = st.sets(st.integers(0, 0x11000), max_size=12)

@@ -18,8 +18,9 @@ from kdbg.lang.session import Session
 
 FOLDER = Path(__file__).parent.parent.parent / "samples" / "real"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((FOLDER / "expected.json").read_text())
-KERNELS = ("lx61-panic.elf", "lx61-arm64.elf", "lx61-i386.elf")
-SLICES = ("lx61-slice.kdump-zstd", "lx61-slice.flat-zlib")
+KERNELS = ("lx61-panic.elf", "lx61-novmci.elf", "lx61-arm64.elf", "lx61-i386.elf")
+KDUMP = [f"{place}()" for place in EXPECTED["lx61-kdump.elf"]["stack"]]
+SLICES = ("lx61-slice.flat-zlib",)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_translations_are_those_of_the_machine(real: Callable[[str], Path], name
             assert target.translate(int(virtual, 16)).pfn == int(physical, 16) >> 12
 
 
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("name", [*KERNELS, "lx61-kdump.elf"])
 def test_symbols_are_those_of_kallsyms(real: Callable[[str], Path], name: str) -> None:
     with kdbg.open(real(name)) as target:
         wanted = {(symbol, int(address, 16)) for symbol, address in EXPECTED[name]["symbols"]}
@@ -78,9 +79,14 @@ def test_symbols_are_those_of_kallsyms(real: Callable[[str], Path], name: str) -
     ("name", "words"),
     [
         ("lx61-panic.elf", ("Linux 6.1.0-56-cloud-amd64", "87347 of the kernel, 12 modules")),
+        (
+            "lx61-novmci.elf",
+            ("kallsyms by its structure", "87347 of the kernel, 11 modules", "of 28736: 28108 excluded"),
+        ),
+        ("lx61-kdump.elf", ("kallsyms by VMCOREINFO", "panic on CPU 1: sysrq triggered crash", "of 57211: ")),
         ("lx61-arm64.elf", ("Linux 6.1.0-50-cloud-arm64", "machine: arm64, 2 CPU contexts")),
         ("lx61-i386.elf", ("Linux 6.1.0-50-686", "kallsyms by VMCOREINFO")),
-        ("xen-linux-pv.core", ("written by Xen 4.17.7", "machine: paravirtual x86-64")),
+        ("xen-linux-crash.core", ("written by Xen 4.17.7", "machine: paravirtual x86-64")),
         ("xen-host.vmcore", ("Linux 6.1.0-56-amd64", "hypervisor: Xen 4.17.7 at ffff82d040000000, 6884 symbols")),
     ],
 )
@@ -125,6 +131,22 @@ def test_a_xen_host_s_two_kernels(real: Callable[[str], Path]) -> None:
         assert [f"{frames[-1].pc:x}", f"{frames[-1].sp:x}"] == wanted["user"]
         modules = [frame.module for frame in frames]
         assert modules.index("vmlinux") == len([module for module in modules if module == "xen"])
+
+
+def test_the_stack_of_a_panic_is_the_one_that_drgn_walks(real: Callable[[str], Path]) -> None:
+    """Of the dump that the crash kernel wrote."""
+    text = said(real("lx61-kdump.elf"), "::cpustack -c 1")
+    assert [word for line in text.splitlines() for word in line.split()[:1] if word][: len(KDUMP)] == KDUMP
+
+
+@pytest.mark.parametrize("name", ["lx61-kdump.elf", "lx61-novmci.elf"])
+def test_what_a_slim_dump_left_out_is_excluded(real: Callable[[str], Path], name: str) -> None:
+    image = open_image(str(real(name)))
+    first, end = image.excluded[-1]
+    for frame in (first, end - 1):
+        assert image.page(frame) is None
+        assert image.why_missing(frame) == "excluded from the dump on purpose"
+    assert image.describe().complete
 
 
 @pytest.mark.parametrize("name", SLICES)

@@ -94,7 +94,7 @@ def test_page_tables_stand_where_their_pages_are(sample: Callable[[str], Dump], 
 def test_what_is_excluded_is_told(tmp_path: Path) -> None:
     import lzma
 
-    packed = Path(unpack.__file__).parent / "real" / "lx61-slice.kdump-zstd.xz"
+    packed = Path(unpack.__file__).parent / "real" / "lx61-slice.flat-zlib.xz"
     path = tmp_path / "dump"
     path.write_bytes(lzma.decompress(packed.read_bytes()))
     with kdbg.open(path) as target:
