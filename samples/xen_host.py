@@ -189,6 +189,7 @@ class XenHost:
         interrupted = (self.places["default_idle"] + 6, 0xE008, 0x246, idle, 0)
         space.write(self.places["stack 0"] + 0x2000 - 40, struct.pack("<5Q", *interrupted))
         space.write(idle + 0x18, struct.pack("<Q", self.places["behind the call in idle_loop"]))
+        space.write(idle + 0x30, struct.pack("<Q", self.places["behind the call in lstar_enter"]))  # left over
         # CPU 1
         self.places["sp 1"] = self.places["cpu info 1"] - 0x100
         for at, name in enumerate(("kexec_crash", "hwdom_shutdown", "do_sched_op", "pv_hypercall", "lstar_enter")):

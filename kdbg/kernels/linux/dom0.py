@@ -16,7 +16,8 @@ from kdbg.errors import Error, ReadError
 from kdbg.formats.xen_host import FANOUT
 from kdbg.formats.xen_host import Dom0 as Dom0Image
 from kdbg.kernels.linux.kernel import Linux
-from kdbg.kernels.xen.hypervisor import Hypervisor, Running
+from kdbg.kernels.xen.guests import Running
+from kdbg.kernels.xen.hypervisor import Hypervisor
 from kdbg.records import Cpu, Frame
 from kdbg.vm.modes import PRESENT
 
@@ -117,7 +118,7 @@ class Dom0(Linux):
     def _running(self, registers: Mapping[str, int]) -> Running | None:
         """What the hypervisor had on the CPU with these registers, if it was in the hypervisor."""
         below = self.hypervisor
-        return below.running(registers) if below is not None and below.holds(registers.get("rip", 0)) else None
+        return below.guests.running(registers) if below is not None and below.holds(registers.get("rip", 0)) else None
 
     @functools.cached_property
     def _vcpus(self) -> Mapping[int, Cpu]:
@@ -127,13 +128,13 @@ class Dom0(Linux):
 
     def registers(self) -> Mapping[str, int]:
         """The registers of the CPU that started the crash kernel, else of the first one."""
-        return self.hypervisor.representative() if self.hypervisor is not None else super().registers()
+        return self.hypervisor.stacks.representative() if self.hypervisor is not None else super().registers()
 
     def cpu_stack(self, registers: Mapping[str, int]) -> list[Frame]:
         """The frames of a CPU: in the hypervisor, then, where it was entered from domain 0, in its kernel."""
         if self.hypervisor is None or not self.hypervisor.holds(registers.get("rip", 0)):
             return super().cpu_stack(registers)
-        found, running = self.hypervisor.stack(registers), self._running(registers)
+        found, running = self.hypervisor.stacks.stack(registers), self._running(registers)
         if running is None or running.domain != 0:
             return found
         first, *others = super().cpu_stack({**registers, **running.guest})
@@ -157,8 +158,8 @@ def top_tables(hypervisor: Hypervisor, image: Dom0Image) -> Sequence[int]:
         words = page.cast("Q") if page is not None else ()
         return bool(words) and words[XEN_SLOT] & ~USED == wanted and bool(words[KERNEL_SLOT] & PRESENT)
 
-    first = next((at for at, number in hypervisor.domains.items() if number == 0), 0)
-    named = {frame for word in hypervisor.vcpu_words(first) for frame in (word, word >> 12) if frame >> 40 == 0}
+    first = next((at for at, number in hypervisor.guests.domains.items() if number == 0), 0)
+    named = {frame for word in hypervisor.guests.vcpu_words(first) for frame in (word, word >> 12) if frame >> 40 == 0}
     found = [frame << 12 for frame in sorted(named) if is_top(frame)]
     return found or [frame << 12 for frame in islice(filter(is_top, islice(_frames(image), MOST_PAGES)), MOST_ROOTS)]
 

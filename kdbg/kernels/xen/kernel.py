@@ -65,10 +65,10 @@ class Xen(Kernel):
 
     def registers(self) -> Mapping[str, int]:
         """The registers of the CPU that started the crash kernel, else of the first one."""
-        return self.hypervisor.representative()
+        return self.hypervisor.stacks.representative()
 
     def cpu_stack(self, registers: Mapping[str, int]) -> list[Frame]:
         """The frames of a CPU in the hypervisor, and which guest it was entered from."""
         if self.hypervisor.holds(registers.get("rip", 0)):
-            return self.hypervisor.stack(registers)
+            return self.hypervisor.stacks.stack(registers)
         return super().cpu_stack(registers)

@@ -231,7 +231,7 @@ def test_an_idle_cpu_was_stopped_by_an_nmi(host: Callable[..., Opened], plan: di
 @hosts
 def test_what_was_on_each_cpu(host: Callable[..., Opened], plan: dict[str, Any]) -> None:
     opened = host(**plan)
-    found = [opened.kernel.hypervisor.running(registers) for registers in opened.image.contexts]
+    found = [opened.kernel.hypervisor.guests.running(registers) for registers in opened.image.contexts]
     assert [one.name for one in found] == ["d[IDLE]v0", "d0v1"]
     assert [one.vcpu for one in found] == [opened.planned.places[name] for name in ("idle vcpu", "vcpu")]
     assert found[1].guest == opened.planned.guest_registers
@@ -239,7 +239,7 @@ def test_what_was_on_each_cpu(host: Callable[..., Opened], plan: dict[str, Any])
 
 def test_a_domain_leads_to_its_vcpus_and_these_to_its_tables(host: Callable[..., Opened]) -> None:
     opened = host(qemu=True)
-    below, places = opened.kernel.hypervisor, opened.planned.places
+    below, places = opened.kernel.hypervisor.guests, opened.planned.places
     assert below.vcpus(places["domain"]) == [places["vcpu"]]
     assert below.vcpus(places["vcpu"]) == below.vcpus(0) == []
     assert list(opened.image.host.dom0.roots) == [opened.kernel.space.root]
@@ -307,7 +307,7 @@ def test_a_list_of_domains_that_goes_in_a_circle_ends(tmp_path: Path) -> None:
                 data[at : at + 8] = struct.pack("<Q", planned.places["domain"])
 
     with kdbg.open(_damaged(path, link)) as target:
-        assert list(target.kernel.hypervisor.domains.values()) == [0]
+        assert list(target.kernel.hypervisor.guests.domains.values()) == [0]
 
 
 @pytest.mark.parametrize("what", ["tokens", "lists", "registers"])
