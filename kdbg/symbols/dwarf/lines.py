@@ -105,7 +105,7 @@ class LineTable:
             for kind, form in forms:
                 value = value_of(data, at, form, self._encoding)
                 at = reading.skip_form(data, at, form, self._encoding)
-                row[kind] = self.unit.string(form, value) if kind == PATH else value
+                row[kind] = self.unit.string(form, value) if kind == PATH else value if isinstance(value, int) else 0
             rows.append(row)
         self._table_end = at
         return rows

@@ -141,9 +141,9 @@ class DebugFile:
         target = np.frombuffer(data, np.uint8)
         for kind in np.unique(kinds).tolist():
             width = WIDTHS.get((self.elf.machine, kind))
-            if width is None:
+            if width is None or len(data) < width:
                 continue
-            which = (kinds == kind) & (symbols < len(values)) & (entries["at"].astype(np.int64) <= len(data) - width)
+            which = (kinds == kind) & (symbols < len(values)) & (entries["at"] <= max(0, len(data) - width))
             places = entries["at"][which].astype(np.int64)
             found = values[symbols[which]]
             if explicit:

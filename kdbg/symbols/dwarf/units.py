@@ -47,12 +47,15 @@ class Entry:
     def raw(self, name: int) -> tuple[int, Any] | None:
         """(form, value as it stands) of an attribute; None where the entry lacks it."""
         data, at, encoding = self.unit.data, self._at, self.unit.encoding
-        for attribute, form, constant in self.abbreviation.attributes:
-            if attribute == name:
-                if form == reading.INDIRECT:
-                    form, at = uleb(data, at)
-                return form, constant if form == reading.IMPLICIT_CONST else value_of(data, at, form, encoding)
-            at = skip_form(data, at, form, encoding)
+        try:
+            for attribute, form, constant in self.abbreviation.attributes:
+                if attribute == name:
+                    if form == reading.INDIRECT:
+                        form, at = uleb(data, at)
+                    return form, constant if form == reading.IMPLICIT_CONST else value_of(data, at, form, encoding)
+                at = skip_form(data, at, form, encoding)
+        except IndexError:
+            raise self.unit._damaged(self.offset) from None
         return None
 
     def has(self, name: int) -> bool:
@@ -92,9 +95,9 @@ class Entry:
         """[start, end) of the addresses that it covers."""
         found = self.raw(AT_RANGES)
         if found is not None:
-            return self.unit.ranges(*found)
+            return self.unit.ranges(*found) if isinstance(found[1], int) else []
         low, high = self.address(AT_LOW_PC), self.raw(AT_HIGH_PC)
-        if low is None or high is None:
+        if low is None or high is None or not isinstance(high[1], int):
             return []
         form, value = high
         end = self.unit.address(form, value) if form in (reading.ADDR, *_ADDRESS_FORMS) else low + value
