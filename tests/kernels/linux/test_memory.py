@@ -409,3 +409,25 @@ def test_slabs_of_a_kernel_without_types(shared_dump: Callable[[str], Path]) -> 
         count = target.kernel.word(node + offsets["pglist_data.nr_zones"])  # type: ignore[union-attr]
         zones = (node + offsets["pglist_data.node_zones"] + at * size for at in range(count))
         assert kinds["free"] == sum(target.kernel.word(at + offsets["zone.vm_stat"]) for at in zones)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["lx61.elf", "lx61-arm64.elf"])
+def test_slabs_are_the_same_with_the_types_taken_away(
+    shared_dump: Callable[[str], Path], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is found by form alone is what BTF tells: every object of every cache."""
+    from kdbg.kernels.linux import types
+
+    def objects(path: Path) -> dict[str, set[int]]:
+        with kdbg.open(path) as target:
+            return {row.name: set(target.walk("kmem", row.address)) for row in target.run("::kmem_cache")}
+
+    told = objects(shared_dump(name))
+
+    def none(*_: object) -> None:
+        raise kdbg.TypeNotFound("vmlinux", types.NONE)
+
+    monkeypatch.setattr(types, "_of_image", none)
+    monkeypatch.setattr(types, "_of_module", none)
+    assert objects(shared_dump(name)) == told
+    assert len(told) > 100
