@@ -3,12 +3,12 @@
 Sources: include/linux/mutex.h and kernel/locking/mutex.c (MUTEX_FLAG_*: the three lowest bits of ``owner``),
 include/linux/rwsem.h and kernel/locking/rwsem.c (RWSEM_*: bits of ``count`` and ``owner`` since 5.2),
 include/linux/semaphore.h, include/linux/rtmutex.h (bit 0 of ``owner``: there are waiters), kernel/locking/
-rtmutex_common.h.
+rtmutex_common.h; include/linux/rwbase_rt.h.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kdbg.errors import Error, TypeNotFound
@@ -24,6 +24,8 @@ MUTEX_FLAGS = ((1, "waiters"), (2, "handoff"), (4, "pickup"))
 WRITER_LOCKED, READER_SHIFT = 1, 8
 RWSEM_FLAGS = ((2, "waiters"), (4, "handoff"))
 READER_OWNED = 1
+READER_BIAS, WRITER_BIAS = 1 << 31, 1 << 30
+"""Of rwbase_rt.readers (include/linux/rwbase_rt.h): readers may come in; a writer has it."""
 MOST_WAITERS = 100_000
 
 
@@ -70,6 +72,8 @@ def mutex(kernel: Linux, address: int) -> Lock:
 def rwsem(kernel: Linux, address: int) -> Lock:
     """The rw_semaphore at an address. Raises `Error`."""
     value = kernel.at("struct rw_semaphore", address)
+    if value.has("rwbase"):
+        return _rwbase(kernel, address, value.rwbase)
     waiters = _listed(kernel, value.address_of("wait_list"), "struct rwsem_waiter")
     owner = value.owner
     recent = not owner.is_pointer  # since 5.2 a number whose lowest bits are flags, as are those of count
@@ -82,6 +86,15 @@ def rwsem(kernel: Linux, address: int) -> Lock:
     writer = word & ~FLAGS if count & WRITER_LOCKED else 0
     held = bool(count & WRITER_LOCKED or readers)
     return _lock(kernel, address, "rwsem", writer, readers, _named(count, RWSEM_FLAGS), waiters, held)
+
+
+def _rwbase(kernel: Linux, address: int, base: Value) -> Lock:
+    """With PREEMPT_RT an rwsem counts its readers beside an rt_mutex, which writers and those that wait take."""
+    inner = rt_mutex(kernel, base.address_of("rtmutex"))
+    count = int(base.readers.counter) & 0xFFFFFFFF
+    written = bool(count & WRITER_BIAS) and not count & READER_BIAS
+    readers = 0 if written else count & WRITER_BIAS - 1
+    return replace(inner, address=address, kind="rwsem", held=written or readers > 0 or inner.held, readers=readers)
 
 
 def semaphore(kernel: Linux, address: int) -> Lock:
