@@ -139,7 +139,7 @@ class XenHost:
         return sorted([*found, (TEXT, "T", "_stext")])
 
     def _constants(self, space: Space) -> None:
-        for number, name in enumerate(("domain_list", "pgd_l4", "idt_table", "conring", "conring_size")):
+        for number, name in enumerate(("domain_list", "pgd_l4", "idt_table", "conring", "conring_size", "conringp")):
             self.places[name] = DATA + 0x1000 * number
             self.names.add(name)
         self.places["build id"] = RODATA + 0x80000
@@ -165,7 +165,9 @@ class XenHost:
         space.write(self.places["vcpu array"], struct.pack("<2Q", 0, self.places["vcpu"]).ljust(PAGE, b"\0"))
         self.places["messages"] = DIRECT + 0x130000
         message = f"(XEN) Xen version {VERSION[0]}.{VERSION[1]}{VERSION[2]} (a sample)\n"
-        space.write(self.places["messages"], message.encode().ljust(PAGE, b"\0"))
+        newest = "(XEN) Shot down all CPUs\n"  # the buffer has begun again: the oldest lies behind it
+        space.write(self.places["messages"], (newest + message).encode().ljust(PAGE, b"\0"))
+        space.write(self.places["conringp"], struct.pack("<I", PAGE + len(newest)))
         space.write(self.places["conring"], struct.pack("<Q", self.places["messages"]))
         space.write(self.places["conring_size"], struct.pack("<I", PAGE))
         space.write(self.places["idt_table"], bytes(PAGE))

@@ -32,6 +32,8 @@ DIRECT_MAP = (0xFFFF_8300_0000_0000, 0xFFFF_8880_0000_0000)
 REGION = 1 << 30
 """The image lies in a gigabyte of its own (XEN_VIRT_START, XEN_VIRT_END)."""
 MOST_IMAGE = 64 << 20
+CONSOLE = (("conring", 8), ("conring_size", 4), ("conringp", 4))
+"""Variables of its buffer of messages, and their bytes: where it is, its size, how much was written in all."""
 MOST_CONSOLE = 64 << 20
 
 _VERSION = re.compile(rb"Xen version (\d+\.\d+[\w.+-]*)")
@@ -142,22 +144,21 @@ class Hypervisor:
         return found[1].decode("latin-1") if found else ""
 
     def console(self) -> bytes:
-        """Its messages as they lie in its buffer (xen/drivers/char/console.c: conring); empty where it is not found."""
-        place, size = self.symbols.find("conring"), self.symbols.find("conring_size")
-        if place is None or size is None:
+        """Its messages, oldest first (xen/drivers/char/console.c: conring); empty where they are not found."""
+        buffer, size, written = (self._number(name, width) for name, width in CONSOLE)
+        if not buffer or not 0 < size <= MOST_CONSOLE:
             return b""
+        data = self.space.read_partial(buffer, size).data
+        at = written % size
+        return (data[at:] if written > size else b"") + data[:at]
+
+    def _number(self, name: str, width: int) -> int:
+        """The variable of that name, a number of so many bytes; 0 where it is not found."""
+        symbol = self.symbols.find(name)
         try:
-            count = int.from_bytes(self.space.read(size.address, 4), "little")
-            start = int.from_bytes(self.space.read(place.address, 8), "little")
+            return int.from_bytes(self.space.read(symbol.address, width), "little") if symbol is not None else 0
         except ReadError:
-            return b""
-        pieces = []
-        for at in range(start, start + min(count, MOST_CONSOLE), PAGE):
-            try:
-                pieces.append(self.space.read(at, min(PAGE, start + count - at)))
-            except ReadError:
-                break
-        return b"".join(pieces)
+            return 0
 
     def describe(self) -> str:
         """One line: its version, where it is, its names."""

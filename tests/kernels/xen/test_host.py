@@ -272,6 +272,13 @@ def test_domain_0_is_found_by_its_own_word(host: Callable[..., Opened]) -> None:
     assert opened.says("::cpustack -c 0")[0].startswith(f"0x{opened.planned.registers[0]['rip']:x}()")
 
 
+def test_the_hypervisor_s_messages(host: Callable[..., Opened]) -> None:
+    """The buffer had begun again: what was written last stands at its beginning."""
+    assert host().says("::xenlog") == ["(XEN) Xen version 4.17.7 (a sample)", "(XEN) Shot down all CPUs"]
+    with pytest.raises(kdbg.CommandError, match="not found"):
+        host(own_symbols=False).run("::xenlog")
+
+
 # damage
 
 
