@@ -209,6 +209,8 @@ def _for_another_kernel(name: str, target: Target, attribute: str) -> str | None
         return None
     here = target.kernel.describe() if target.kernel is not None else "no kernel that kdbg knows"
     for kernel in KERNELS:
+        if kernel == getattr(target.kernel, "family", ""):  # of its own, and absent in this dump
+            continue
         table = getattr(importlib.import_module(f"kdbg.dcmds.{kernel}"), attribute, {})
         if any(name in names for names in table.values()):
             return f"it is for {kernel.capitalize()} kernels, and the dump holds {here}"

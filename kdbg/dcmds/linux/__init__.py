@@ -32,10 +32,17 @@ DCMDS: Mapping[str, tuple[str, ...]] = {
     "kdbg.dcmds.linux.timers": ("timers", "timer"),
     "kdbg.dcmds.linux.sockets": ("netstat",),
     "kdbg.dcmds.linux.interrupts": ("evtchns", "interrupts"),
+    "kdbg.dcmds.linux.hypervisor": ("xenlog",),
     "kdbg.dcmds.linux.stack": ("stack", "$c", "stackregs", "$C"),
     "kdbg.dcmds.machine": ("cpuregs", "cpustack", "regs", "$r", "$?"),
 }
 """Module -> names of the dcmds in it."""
+
+
+def absent(target: Target) -> frozenset[str]:
+    """Names of the dcmds that this kernel gives no reason for: it has no hypervisor below it in the dump."""
+    return frozenset() if hasattr(target.kernel, "hypervisor") else frozenset({"xenlog"})
+
 
 WALKERS: Mapping[str, tuple[str, ...]] = {
     "kdbg.dcmds.linux.trees": ("list", "rbtree", "xarray", "maple"),
