@@ -10,7 +10,7 @@ include/linux/slab_def.h (struct kmem_cache: num, cpu_cache), mm/slab.h (struct 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import Error, ReadError, TypeNotFound
 from kdbg.kernels.linux.places import per_cpu_offsets
@@ -35,6 +35,15 @@ class ArraySlabs(Slubs):
         except TypeNotFound:
             self._index_size = 1
         self._arrays: dict[int, dict[int, int | None]] = {}
+
+    def _counts(self) -> bool:
+        return False
+
+    def _first(self, cache: Cache, pfn: int, told: dict[str, Any]) -> int:
+        return told["first"] or super()._first(cache, pfn, told)
+
+    def _in_use(self, told: dict[str, Any]) -> int:
+        return told["active"] or 0
 
     def free(self, slab: Slab) -> dict[int, int | None]:
         """The free objects of a slab: address -> the CPU in whose array it is, or None. What is damaged is noted."""

@@ -48,8 +48,12 @@ class Slubs:
         self._swapped: bool | None = None
         """Whether the address in a hardened pointer has its bytes reversed; None: not known yet."""
         self.problems: list[Problem] = []
-        self.counts = bool(self.type.has("objects"))
-        """Whether a slab tells how many objects it has (SLUB)."""
+        self.counts = self._counts()
+        """Whether a slab tells how many objects it has."""
+
+    def _counts(self) -> bool:
+        """SLUB's slabs count their objects; before 5.17 struct page has members for both allocators, in one place."""
+        return bool(self.type.has("objects"))
 
     # caches and slabs
 
@@ -92,13 +96,21 @@ class Slubs:
             raise ReadError(address, "no struct page")
         told = self.layout.read(self._read, address)
         cache = self.cache(told["cache"])
-        objects = told["objects"] if told["objects"] is not None else self.objects_in(cache.address)
+        objects = told["objects"] if self.counts else self.objects_in(cache.address)
         frozen = told["frozen"] if told["frozen"] is not None else objects & MOST_OBJECTS  # the bit behind the count
         objects &= MOST_OBJECTS - 1
-        in_use = told["inuse"] if told["inuse"] is not None else told["active"] or 0
-        first = told["first"] or self.direct.address_of(pfn) + cache.pad
+        first = self._first(cache, pfn, told)
+        in_use = self._in_use(told)
         pages = pages or -(-objects * cache.size >> 12)
         return Slab(address, cache.address, pfn, pages, first, objects, in_use, bool(frozen), told["freelist"])
+
+    def _first(self, cache: Cache, pfn: int, told: dict[str, Any]) -> int:
+        """Address of the first object of a slab."""
+        return self.direct.address_of(pfn) + cache.pad
+
+    def _in_use(self, told: dict[str, Any]) -> int:
+        """How many objects are not on a slab's own list."""
+        return told["inuse"] or 0
 
     def objects_in(self, cache: int) -> int:
         """How many objects each slab of a cache has where the cache tells that (SLAB). Raises `ReadError`."""
@@ -305,7 +317,7 @@ class SlabPages:
         import numpy as np
 
         of, width = self.slubs.type, self.kernel.bits
-        if not of.has(name):  # SLAB: it counts ``active`` ones, and all slabs of a cache have as many
+        if not self.slubs.counts:  # SLAB: it counts ``active`` ones, and all slabs of a cache have as many
             if name == "objects" or not of.has("active"):
                 return np.zeros(len(words), np.int64)
             name = "active"

@@ -219,6 +219,22 @@ def test_slub_before_struct_slab(bits: int, form: str) -> None:
     assert kernel.notes == []
 
 
+@pytest.mark.parametrize("bits", [64, 32])
+def test_members_of_the_other_allocator_mean_nothing(bits: int) -> None:
+    """struct page of 4.18 to 5.16 has the members of both: SLAB's ``s_mem`` lies where SLUB counts."""
+    counts = "unsigned int inuse : 16; unsigned int objects : 15; unsigned int frozen : 1;"
+    both = f"union {{ void *s_mem; struct {{ {counts} }}; }};"
+    assert counts in SLUB
+    for kernel in (slub_kernel(bits, "plain", SLUB.replace(counts, both)),
+                   slab_kernel(bits, SLAB.replace("void *s_mem;", both))):  # fmt: skip
+        swept: Any = kernel.part(SlabPages)
+        [cache] = swept.caches()
+        [slab] = swept.of(cache)
+        assert (slab.first, slab.objects, slab.in_use) == (kernel.first, COUNT, COUNT - len(FREE))
+        assert (swept.totals(cache).objects, swept.totals(cache).in_use) == (COUNT, COUNT - len(FREE))
+        assert list(verify(swept, cache)) == []
+
+
 SHEAVES = """
 struct slab_sheaf {
     struct list_head barn_list; struct kmem_cache *cache; unsigned int size; int node; void *objects[4];
@@ -258,9 +274,9 @@ def test_objects_in_sheaves_are_free() -> None:
     assert kernel.notes == []
 
 
-def slab_kernel(bits: int) -> MadeKernel:
+def slab_kernel(bits: int, declarations: str = SLAB) -> MadeKernel:
     """A kernel with the SLAB allocator: indexes from ``active`` on, two CPUs' arrays and a shared one."""
-    kernel = MadeKernel(SLAB, bits)
+    kernel = MadeKernel(declarations, bits)
     arrays, node = kernel.base + DATA + 0x1000, kernel.base + DATA + 0x2000
     shared, indexes = kernel.base + DATA + 0x2800, kernel.base + DATA + 0x3000
     cache = kernel.fill("struct kmem_cache", kernel.base + DATA + 0x800, cpu_cache=arrays, size=SIZE, object_size=60,
