@@ -199,7 +199,10 @@ class _Search:
             for at, data in self._told(self.image.stretches(start, end), passed):
                 words = np.frombuffer(data, "<u8").reshape(-1, PAGE // 8)
                 for seek in seekers:
-                    found = seek(at, words)
+                    try:
+                        found = seek(at, words)
+                    except FormatError:  # what cannot be read holds nothing that is found
+                        continue
                     if found is not None:
                         return found
             if passed and self.poor is not None:

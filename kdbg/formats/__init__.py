@@ -81,6 +81,15 @@ def open_file(path: str, tell: Tell = lambda _: None) -> Image | ProcessCore:
 
 
 def _unpacked(source: Source, packed: str, tell: Tell) -> Source:
+    if packed == "xz":
+        from kdbg.formats.xz_blocks import XzSource, blocks_of
+
+        blocks = blocks_of(source)
+        if blocks is not None:
+            made = XzSource(source, blocks)
+            text = f"the dump is inside xz, in {len(blocks)} blocks, of which those that are read are unpacked"
+            made.advice = f"{text}: `xz -dk {source.name}` spares that next time"
+            return made
     began = time.monotonic()
     plain = unpack(source, packed, tell)
     plain.advice = unpacking_advice(source.name, packed, source.size, plain.size, time.monotonic() - began)

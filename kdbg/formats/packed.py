@@ -34,7 +34,7 @@ def kind_of(source: Source) -> str | None:
 def head_of(source: Source, kind: str) -> bytes:
     """The first bytes that come out. Raises `FormatError`."""
     found = b""
-    for piece in _pieces(source, kind):
+    for piece in _pieces(source, kind, HEAD):  # no more: what is damaged behind it does no harm here
         found += piece
         if len(found) >= HEAD:
             break
@@ -69,8 +69,8 @@ def advice(name: str, kind: str, size: int, plain: int, seconds: float) -> str:
     return f"{text}: `{COMMANDS[kind]} {name}` spares that next time"
 
 
-def _pieces(source: Source, kind: str) -> Iterator[bytes]:
-    """Plain bytes, some at a time: members or frames one after the other. Raises `FormatError`."""
+def _pieces(source: Source, kind: str, most: int = CHUNK) -> Iterator[bytes]:
+    """Plain bytes, up to ``most`` at a time: members or frames one after the other. Raises `FormatError`."""
     at, inflater, waiting, begun = 0, _inflater(kind), b"", True
     while True:
         if inflater.eof:
@@ -87,7 +87,7 @@ def _pieces(source: Source, kind: str) -> Iterator[bytes]:
             continue
         begun = True
         try:
-            piece = inflater.decompress(waiting, CHUNK)
+            piece = inflater.decompress(waiting, most)
         except Exception as error:  # each codec has an error of its own, without a root in common
             raise FormatError(source.name, f"damaged: its {kind} data: {error}", at) from None
         waiting = b""

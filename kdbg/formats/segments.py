@@ -6,10 +6,12 @@ behind was excluded. Where memory begins or ends within a page, the rest of the 
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from kdbg.errors import FormatError
 from kdbg.formats.image import NOT_IN_DUMP, PAGE, PageMap
 from kdbg.formats.ranges import Ranges, minus, union
 from kdbg.formats.source import Source
@@ -100,7 +102,8 @@ class SegmentMap:
                 at, until = filled - shift & -PAGE, min(stop, until - shift + PAGE - 1) & -PAGE
                 while at < until:
                     size = min(STRETCH, until - at)
-                    yield at, source.read(at + shift, size, "memory")
+                    with contextlib.suppress(FormatError):  # a block that does not unpack, a line that breaks
+                        yield at, source.read(at + shift, size, "memory")
                     at += size
 
     def page(self, source: Source, frame: int) -> memoryview | None:
