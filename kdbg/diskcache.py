@@ -74,7 +74,7 @@ class DiskCache:
         unfinished = os.path.join(self.folder, f".{name}.{os.getpid()}")
         try:
             os.makedirs(self.folder, 0o700, exist_ok=True)
-            self._make_room(len(data))
+            self._make_room(len(data) + _HEAD.size)
             number = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(number, "wb") as file:
                 file.write(_HEAD.pack(MAGIC, _sum(name, data), len(data)))

@@ -111,7 +111,9 @@ class _Walked:
         columns, last = self.columns, self.end - self.user
         rows = (column[self.start : last] for column in (columns.pcs, columns.sps, columns.exact))
         found = [unwinder.frame(pc, sp, exact, None) for pc, sp, exact in zip(*rows, strict=True)]
-        return found + [Frame(columns.pcs[last], columns.sps[last], None, 0, note=USER)] * self.user
+        if self.user:
+            found.append(Frame(columns.pcs[last], columns.sps[last], None, 0, note=USER))
+        return found
 
 
 class _Words:
