@@ -95,10 +95,14 @@ def ranges(numbers: tuple[int, ...]) -> str:
 )
 def show_interrupts(call: Call) -> Iterator[Interrupt]:
     """All interrupts, or one."""
+    found = False
     try:
         for record in interrupts(call.kernel):
             wanted = call.address in (record.irq, record.address) if call.explicit else call.options.a or record.shown
             if wanted:
+                found = True
                 yield record
     except Error as error:
         raise CommandError(f"interrupts: {error}") from None
+    if call.explicit and not found:
+        raise CommandError(f"{call.address:x} is neither an interrupt's number nor the address of an irq_desc")

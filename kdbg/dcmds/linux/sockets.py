@@ -62,6 +62,7 @@ def netstat(call: Call) -> Iterator[Socket]:
     options = call.options
     if options.f is not None and options.f not in FAMILIES.values():
         raise UsageError(f"netstat: no family of sockets is called {options.f}")
+    found = False
     try:
         pid = None if options.p is None else call.session.number(options.p)
         part: Sockets = call.kernel.part(Sockets)
@@ -74,6 +75,9 @@ def netstat(call: Call) -> Iterator[Socket]:
                 and (pid is None or any(one == pid for one, _ in record.owners))
             )
             if wanted:
+                found = True
                 yield record
     except Error as error:
         raise CommandError(f"sockets: {error}") from None
+    if call.explicit and not found:
+        raise CommandError(f"{call.address:x} is the address of no socket that is found")

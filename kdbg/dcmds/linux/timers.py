@@ -47,13 +47,16 @@ class TimerTable(Table):
 )
 def timers(call: Call) -> Iterator[Timer]:
     """All timers, or one."""
-    options = call.options
+    options, found = call.options, False
     try:
         part: Timers = call.kernel.part(Timers)
         for record in part.walk():
             of_wheel = record.base == "wheel"
             wanted = not (options.h and of_wheel) and not (options.w and not of_wheel)
             if wanted and options.c in (None, record.cpu) and (not call.explicit or record.address == call.address):
+                found = True
                 yield record
     except Error as error:
         raise CommandError(f"timers: {error}") from None
+    if call.explicit and not found:
+        raise CommandError(f"{call.address:x} is the address of no timer that is set")

@@ -85,6 +85,10 @@ def workqueues(call: Call) -> Iterator[Queue | Pool]:
         records: list[Queue] | list[Pool] = part.pools() if call.options.p else part.queues()
     except Error as error:
         raise CommandError(f"work queues: {error}") from None
+    if call.explicit and all(record.address != call.address for record in records):
+        raise CommandError(
+            f"{call.address:x} is the address of no {'pool of workers' if call.options.p else 'work queue'}"
+        )
     for record in records:
         works = record.works if isinstance(record, Queue) else (*record.busy, *record.pending)
         if (not call.explicit or record.address == call.address) and (works or not call.options.i):

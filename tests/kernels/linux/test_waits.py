@@ -315,6 +315,14 @@ def test_sockets_are_found_in_the_tables_alone(dump: Dump) -> None:
     assert set(part._in_tables([])) == set(part._owners())
 
 
+@pytest.mark.parametrize("command", ["::interrupts", "::timers", "::netstat", "::workqueues", "::workqueues -p"])
+def test_one_by_its_address_and_none(dump: Dump, command: str) -> None:
+    first = dump.run(command)[0]
+    assert dump.run(f"{first.address:x}{command}") == [first]
+    with pytest.raises(CommandError, match="12345678"):
+        dump.run(f"12345678{command}")
+
+
 def test_sockets_of_one_process(dump: Dump) -> None:
     [listening] = dump.run("::netstat -l -f inet")
     assert [one.address for one in dump.run(f"::netstat -p 0t{listening.pid}")] == [listening.address]
