@@ -74,7 +74,7 @@ class PageKinds:
         self.flags = [(name, 1 << bit) for name, bit in _flags(kernel)]
         self._bits = dict(self.flags)
         of = self.pages.offset
-        self._flags_at, self._head_at, self._mapping_at = of("flags"), of("compound_head"), of("mapping")
+        self._flags_at, self._head_at, self._mapping_at = of("flags"), self.pages.head_offset, of("mapping")
         self._count_at, self._references_at, self._private_at = of("_mapcount"), of("_refcount"), of("private")
         try:
             self._index_at: int | None = of("index")
@@ -168,7 +168,8 @@ class PageKinds:
         tails = np.flatnonzero(heads & 1)
         if not len(tails):
             return
-        first = heads[tails].astype(np.uint64) - np.uint64(1)
+        own = np.uint64(chunk.address) + tails.astype(np.uint64) * np.uint64(self.pages.size)
+        first = self.pages.heads(own, heads[tails].astype(np.uint64))
         inside = (first >= chunk.address) & (first < chunk.address + len(found) * self.pages.size)
         at = (first[inside] - np.uint64(chunk.address)) // np.uint64(self.pages.size)
         found[tails[inside]] = found[at.astype(np.int64)]
@@ -224,7 +225,8 @@ class PageKinds:
 
         chunk = Chunk(pfn, place, np.frombuffer(data, f"<u{word}").reshape(1, -1), np.ones(1, bool))
         head, flags, count = number(self._head_at), number(self._flags_at), number(self._count_at, 4)
-        first = self.page(head - 1) if head & 1 and self.pages.pfn_of(head - 1) not in (None, pfn) else None
+        begin = int(self.pages.heads(np.uint64(place), np.uint64(head))) if head & 1 else place
+        first = self.page(begin) if self.pages.pfn_of(begin) not in (None, pfn) else None
         kind = first.kind if first is not None else KINDS[int(self.kinds(chunk)[0])]
         if kind in ("free on CPU lists", "kernel") and (block := self._free_block(pfn)) is not None:
             kind = "free" if block else kind

@@ -13,9 +13,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from kdbg.errors import Error, ReadError, SymbolNotFound, Unmapped
+from kdbg.errors import Error, ReadError, SymbolNotFound, TypeNotFound, Unmapped
 from kdbg.formats.image import PAGE
 
 if TYPE_CHECKING:
@@ -65,6 +65,9 @@ class PageMap:
 
     def __init__(self, kernel: Linux) -> None:
         self.kernel = kernel
+        told = kernel.vmcoreinfo
+        if told is not None and told.get("PAGESIZE", "4096") != "4096":
+            raise SymbolNotFound("struct page", f"pages of {told['PAGESIZE']} bytes are not followed yet")
         self.size = _told_size(kernel, "page")
         if not 16 <= self.size <= 256 or self.size % (kernel.bits // 8):
             raise SymbolNotFound("struct page", f"a structure of {self.size} bytes")
@@ -96,6 +99,27 @@ class PageMap:
     def offset(self, member: str) -> int:
         """Offset in bytes of a member of struct page. Raises `TypeNotFound`."""
         return told_offset(self.kernel, "page", member)
+
+    @property
+    def head_offset(self) -> int:
+        """Offset of the word that tells a tail page its head, by bit 0: compound_head, from 7.0 on compound_info."""
+        try:
+            return self.offset("compound_head")
+        except TypeNotFound:
+            return self.offset("compound_info")
+
+    def heads(self, addresses: Any, words: Any) -> Any:
+        """The first struct pages of the compound pages that tail pages belong to: uint64[n] each, ``words`` as there.
+
+        A word is the head's address, or (7.0 on, where struct page has a power of two bytes) a mask for the page's own.
+        """
+        import numpy as np
+
+        plain = words & ~np.uint64(1)
+        lowest, last = self._addresses[0], self._by_address[-1]
+        highest = last.address + (last.end - last.first) * self.size
+        direct = (plain >= np.uint64(lowest)) & (plain < np.uint64(min(highest, (1 << 64) - 1)))
+        return np.where(direct, plain, addresses & plain)
 
     def chunks(self) -> Iterator[Chunk]:
         """All structures, a chunk at a time, frames ascending."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from kdbg.symbols.model import Type
 
 MOST_VARIABLES = 1 << 16
+MOST_BYTES = 1 << 26
+"""Of the image's part."""
 _BOUNDS = ("__per_cpu_", "_per_cpu_", "init_per_cpu")
 """Beginnings of names that are no variables."""
 TRIED = 12
@@ -61,16 +63,19 @@ class PerCpu:
 
         self.kernel = kernel
         self.start = per_cpu_start(kernel)
+        self.end: int | None = None
         try:
-            self.end: int | None = kernel.image_symbol("__per_cpu_end").address
+            self.start = kernel.image_symbol("__per_cpu_start").address
+            end = kernel.image_symbol("__per_cpu_end").address
+            self.end = end if 0 < end - self.start < MOST_BYTES else None
         except SymbolNotFound:
-            self.end = None
+            pass
         self._symbols = sorted(self._static(), key=lambda one: (one.address, -one.size))
         self._addresses = [one.address for one in self._symbols]
 
     def _static(self) -> Iterator[Symbol]:
         table = self.kernel.symbols.image
-        if table is None or self.end is None or not 0 < self.end - self.start < 1 << 26:
+        if table is None or self.end is None:
             return
         seen = set[str]()
         for symbol in islice(table, 1 << 22):

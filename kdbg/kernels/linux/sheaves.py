@@ -56,8 +56,9 @@ def _sheaves(kernel: Linux, cache: int) -> Iterator[tuple[int | None, int]]:
             count = 1
         link = offset_of(kernel.type("struct slab_sheaf"), "barn_list")
         for number in range(min(max(count, 1), MOST_NODES)):
-            node = value.node[number]
-            if node and node.barn:
+            # 7.0 on both pointers of a node stand side by side in per_node
+            node = value.per_node[number] if value.has("per_node") else value.node[number]
+            if (value.has("per_node") or node) and node.barn:
                 head = node.barn.address_of("sheaves_full")
                 yield from ((None, at - link) for at in nodes(kernel, head, "sheaves"))
     except Error as error:

@@ -70,8 +70,11 @@ def _nodes(kernel: Linux, cache: int) -> list[int]:
     except Error:
         count = 1  # the variable has a name only where the machine may have several
     try:
-        place = cache + of.member("node").offset
-        found = [kernel.word(place + number * word) for number in range(min(max(count, 1), MOST_NODES))]
+        place, step = cache + of.member("per_node" if of.has("per_node") else "node").offset, word
+        if of.has("per_node"):  # 7.0 on: pairs of pointers
+            pair = kernel.type("struct kmem_cache_per_node_ptrs")
+            place, step = place + pair.member("node").offset, pair.size
+        found = [kernel.word(place + number * step) for number in range(min(max(count, 1), MOST_NODES))]
     except (ReadError, TypeNotFound):
         return []
     return [node for node in found if kernel.in_kernel(node)]

@@ -42,7 +42,8 @@ class SlabCache:
 
 def cache_span(of: Type) -> int:
     """Bytes of struct kmem_cache that there are in any case: of ``node`` the kernel allocates what it needs."""
-    return min(of.size, of.member("node").offset) if of.has("node") else of.size
+    last = next((name for name in ("node", "per_node") if of.has(name)), None)
+    return min(of.size, of.member(last).offset) if last else of.size
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class Slubs:
         self._has_sheaves = of.has("cpu_sheaves")
         self._in_sheaves: dict[int, dict[int, int | None]] = {}
         self._of_cpus: dict[int, dict[int, list[tuple[int, int]]]] = {}
-        self._head = self.pages.offset("compound_head")
+        self._head = self.pages.head_offset
         self._read, self._word = kernel.memory.read, kernel.bits // 8
         self._swapped: bool | None = None
         """Whether the address in a hardened pointer has its bytes reversed; None: not known yet."""
@@ -80,7 +80,9 @@ class Slubs:
             return None
         head = self.kernel.word(page + self._head)
         if head & 1:
-            page = head - 1
+            import numpy as np
+
+            page = int(self.pages.heads(np.uint64(page), np.uint64(head)))
             first = self.pages.pfn_of(page)
             if first is None or not first <= pfn < first + MOST_PAGES:
                 return None
@@ -288,7 +290,7 @@ class SlabPages:
         self.kernel = kernel
         self.slubs = kernel.part(slubs)
         pages, mark = self.slubs.pages, self.slubs.mark
-        word, head_at = kernel.bits // 8, pages.offset("compound_head")
+        word, head_at = kernel.bits // 8, pages.head_offset
         cache_at = self.slubs.type.member("slab_cache").offset
         self.unread = 0
         """Frames whose structure cannot be read."""
@@ -299,7 +301,9 @@ class SlabPages:
             heads = chunk.words[:, head_at // word]
             begins = chunk.there & (heads & 1 == 0) & (marks & mark.mask == mark.value)
             at = np.flatnonzero(begins)
-            tails = heads[heads & 1 == 1].astype(np.uint64) - np.uint64(1)
+            tail = np.flatnonzero(heads & 1)
+            own = np.uint64(chunk.address) + tail.astype(np.uint64) * np.uint64(pages.size)
+            tails = pages.heads(own, heads[tail].astype(np.uint64))
             inside = (tails >= chunk.address) & (tails < chunk.address + len(heads) * pages.size)
             of = ((tails[inside] - np.uint64(chunk.address)) // np.uint64(pages.size)).astype(np.int64)
             follow = np.bincount(of, minlength=len(heads))
