@@ -3,7 +3,7 @@
 Each CPU has a main sheaf and perhaps a spare one; a node's barn keeps full ones. What waits in ``rcu_free`` for the
 end of a grace period is not free yet.
 
-Written from the sources, not tried on a dump: mm/slub.c (struct slub_percpu_sheaves, slab_sheaf, node_barn).
+Source: mm/slub.c (struct slub_percpu_sheaves, slab_sheaf, node_barn); mm/slab.h (kmem_cache.node, 7.0 on per_node).
 """
 
 from __future__ import annotations
