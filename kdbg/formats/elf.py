@@ -159,7 +159,10 @@ class Elf:
         if count == 0xFFFF and header.shoff:  # PN_XNUM: the number is in the first section header
             count = self.source.parse(self._shdr, header.shoff, "section header").info
         wide = self.bits == 64
-        size = max(header.phentsize, PHDR_SIZE[self.bits])
+        natural = PHDR_SIZE[self.bits]
+        size = max(header.phentsize, natural)
+        if header.phoff + count * size > self.source.size >= header.phoff + count * natural:
+            size = natural  # a writer of 32-bit files that puts the 64-bit size there
         raw = self.source.read(header.phoff, count * size, f"{count} program headers")
         found = []
         for at in range(0, count * size, size):

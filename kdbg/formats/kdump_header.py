@@ -93,6 +93,7 @@ class Part:
 
     def _width(self) -> int:
         """Width of the writer's words: where the header makes sense (sizes of blocks and of what they hold)."""
+        empty = None
         for bits in (64, 32):
             at = TIME_AT[bits] + 2 * bits // 8
             if at + Tail.sizeof() <= self.source.size:
@@ -100,6 +101,10 @@ class Part:
                 # Read with the other width, max_mapnr stands where the size of a block is expected.
                 if tail.block_size in BLOCKS and 0 < tail.sub_hdr_size < 4096 and tail.bitmap_blocks:
                     return bits
+                if tail.block_size in BLOCKS and not (tail.sub_hdr_size or tail.bitmap_blocks or tail.max_mapnr):
+                    empty = empty or bits
+        if empty is not None:  # a dump of no memory
+            return empty
         raise FormatError(self.source.name, "the header's block size is none that is known", TIME_AT[64])
 
     def _sub_header(self) -> dict[str, int]:

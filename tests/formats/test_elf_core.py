@@ -74,6 +74,14 @@ def test_memory_that_was_excluded_up_to_within_a_page(tmp_path: Path) -> None:
     assert (told.pages, told.missing, told.missing_why) == (2, 160, {"excluded": 160})
 
 
+def test_a_32_bit_file_with_the_64_bit_size_of_program_headers(tmp_path: Path) -> None:
+    """As test dumps of other projects have it; the file ends behind headers of 32 bytes."""
+    data = bytearray(ElfDump([Load(0x1000, memory=0x1000)], machine=EM_386, bits=32).data())
+    data[42:44] = (56).to_bytes(2, "little")
+    image = opened(tmp_path / "dump", bytes(data))
+    misses(image, 1, "excluded")
+
+
 def test_segments_that_overlap(tmp_path: Path) -> None:
     """The kernel's text twice; QEMU's mappings, several of one range; each page counts once."""
     loads = [

@@ -218,6 +218,17 @@ def test_headers_that_cannot_be_are_refused(tmp_path: Path, at: int, value: int,
     assert caught.value.offset is not None
 
 
+@pytest.mark.parametrize(("bits", "at"), [(64, 0x1AC), (32, 0x1A0)])
+def test_a_dump_of_no_memory(tmp_path: Path, bits: int, at: int) -> None:
+    """No sub header, no bitmaps, no frames: the block size alone tells the width of the writer."""
+    data = bytearray(4096)
+    data[:12] = b"KDUMP   " + (6).to_bytes(4, "little")
+    data[at : at + 4] = (4096).to_bytes(4, "little")
+    image = opened(tmp_path / "dump", bytes(data))
+    assert (image.bits, list(image.pages)) == (bits, [])
+    misses(image, 0, "does not hold that page")
+
+
 @pytest.mark.parametrize("most", [4096, 8192, 16384, 65536])
 @pytest.mark.parametrize("bits", [64, 32])
 def test_counts_that_look_like_sizes_of_blocks(tmp_path: Path, bits: int, most: int) -> None:
