@@ -6,7 +6,10 @@ workqueue.h, pid.h, slub_def.h; VMCOREINFO adds the sizes that it tells.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from kdbg.kernels.linux.unwind import PT_REGS
 
 if TYPE_CHECKING:
     from kdbg.kernels.linux.probe.table import Table
@@ -34,6 +37,29 @@ STRUCTURES = {
 }  # fmt: skip
 """Structure -> (member, C type) in order; each lies where C puts it."""
 
+WITH_PLAIN_LOCKS = {
+    "qspinlock": (("val", "unsigned int"),),
+    "wait_queue_head": (("lock", "struct qspinlock"), ("head", "struct list_head")),
+    "swait_queue_head": (("lock", "struct qspinlock"), ("task_list", "struct list_head")),
+    "completion": (("done", "unsigned int"), ("wait", "struct swait_queue_head")),
+    "xarray": (("xa_lock", "struct qspinlock"), ("xa_flags", "unsigned int"), ("xa_head", "void *")),
+    "timer_list": (("entry", "struct hlist_node"), ("expires", "unsigned long"), ("function", "void *"),
+                   ("flags", "unsigned int")),
+}  # fmt: skip
+"""Those with a lock in them, where locks are no more than a number (no PREEMPT_RT, no lock debugging)."""
+WITH_SLEEPING_LOCKS = {
+    "mutex": (("owner", "unsigned long"), ("wait_lock", "struct qspinlock"), ("osq", "unsigned int"),
+              ("wait_list", "struct list_head")),
+    "rw_semaphore": (("count", "unsigned long"), ("owner", "unsigned long"), ("osq", "unsigned int"),
+                     ("wait_lock", "struct qspinlock"), ("wait_list", "struct list_head")),
+}  # fmt: skip
+"""Locks that are slept on, where waiters spin first (kernels for several CPUs) and hang on a list (before 7.2)."""
+REGISTERS = {
+    64: PT_REGS,
+    32: ("bx", "cx", "dx", "si", "di", "bp", "ax", "ds", "es", "fs", "gs", "orig_ax", "ip", "cs", "flags", "sp", "ss"),
+}
+"""Width -> the words of struct pt_regs (x86; its members are without the r of 64 bits)."""
+
 MAPLE_TYPES = {"maple_dense": 0, "maple_leaf_64": 1, "maple_range_64": 2, "maple_arange_64": 3}
 MAPLE_NODE = 256
 RANGE_SLOTS, RANGE_GAPS = {64: 16, 32: 32}, {64: 10, 32: 21}
@@ -42,26 +68,45 @@ RANGE_SLOTS, RANGE_GAPS = {64: 16, 32: 32}, {64: 10, 32: 21}
 
 def declare(table: Table) -> None:
     """Put them into a table."""
-    for name, members in STRUCTURES.items():
-        at = largest = 0
-        for member, of in members:
-            size = table.size_of(of)
-            align = (
-                1
-                if of.startswith("char [")
-                else min(size, table.word)
-                if "struct" not in of or "*" in of
-                else table.word
-            )
-            at = -(-at // align) * align
-            table.member(name, member, of, at)
-            at, largest = at + size, max(largest, align)
-        table.size(name, -(-at // largest) * largest)
+    _lay_out(table, STRUCTURES)
     _maple(table)
+    if table.kernel.target.image.architecture == "x86":
+        words = tuple((_plain(name), "unsigned long") for name in REGISTERS[table.kernel.bits])
+        _lay_out(table, {"pt_regs": words})
     told = table.kernel.vmcoreinfo
     for name, size in (told.of_kind("SIZE", 10) if told is not None else {}).items():
         if size and not name.endswith("_t"):
             table.size(name, size)
+
+
+def declare_locks(table: Table) -> None:
+    """Put those with plain locks in them into a table."""
+    _lay_out(table, WITH_PLAIN_LOCKS)
+
+
+def declare_sleeping_locks(table: Table) -> None:
+    """Put mutexes and their kin into a table: where locks are plain, and waiters hang on lists."""
+    if "qspinlock" in table.structures:
+        _lay_out(table, WITH_SLEEPING_LOCKS)
+
+
+def _plain(register: str) -> str:
+    """A register's name as struct pt_regs has it: ip, di, r8, orig_ax."""
+    name = {"rflags": "flags", "orig_rax": "orig_ax"}.get(register, register)
+    return name[1:] if name.startswith("r") and name[1:].isalpha() else name
+
+
+def _lay_out(table: Table, structures: Mapping[str, tuple[tuple[str, str], ...]]) -> None:
+    """Members one behind another as C places them."""
+    for name, members in structures.items():
+        at = largest = 0
+        for member, of in members:
+            size = table.size_of(of)
+            align = 1 if of.startswith("char [") else min(size, table.word)
+            at = -(-at // align) * align
+            table.member(name, member, of, at)
+            at, largest = at + size, max(largest, align)
+        table.size(name, -(-at // largest) * largest)
 
 
 def _maple(table: Table) -> None:
@@ -75,7 +120,7 @@ def _maple(table: Table) -> None:
         table.member(name, "slot", f"void * [{count}]", count * word)
         if gap:
             table.member(name, "gap", f"unsigned long [{count}]", 2 * count * word)
-        table.size(name, MAPLE_NODE)
+        table.size(name, (3 * count + 1) * word if gap else MAPLE_NODE)  # with some bytes of the tree's own at its end
     table.member("maple_node", "parent", "void *", 0)
     table.member("maple_node", "slot", f"void * [{MAPLE_NODE // word - 1}]", word)
     table.size("maple_node", MAPLE_NODE)

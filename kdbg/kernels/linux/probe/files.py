@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy
 
 from kdbg.errors import Error
+from kdbg.kernels.linux.probe.declared import declare_sleeping_locks
 from kdbg.kernels.linux.probe.samples import Column, Samples, share, some, words_of
 
 if TYPE_CHECKING:
@@ -197,7 +198,9 @@ def _file(table: Table, files: Samples, dentries: Samples) -> None:
         waiting = share(files.at(at - 2 * word) == files.base + numpy.array(at - 2 * word, files.base.dtype))
         return waiting > 0.9 and bool((files.long_at(at) < 1 << 60).all())
 
-    put("file", "f_pos", "long long", files.first_at(is_position, 4 * word, files.size - 8, word))
+    position = put("file", "f_pos", "long long", files.first_at(is_position, 4 * word, files.size - 8, word))
+    if position is not None and len(table.kernel.target.image.contexts) > 1:
+        declare_sleeping_locks(table)
 
 
 def _inode(table: Table, dentries: Samples) -> None:
@@ -235,6 +238,8 @@ def _mounts(table: Table, files: Samples) -> None:
     put("vfsmount", "mnt_root", "struct dentry *", 0)
     put("vfsmount", "mnt_sb", "struct super_block *", word)
     put("vfsmount", "mnt_flags", "int", 2 * word)
+    if all(map(kernel.in_kernel, words_of(kernel, inner, 3 * word))):  # whose ids it maps (5.12 on)
+        table.size("vfsmount", 4 * word)
     begin = 4 * word  # mnt_hash of two words, mnt_parent, mnt_mountpoint
     put("mount", "mnt_parent", "struct mount *", begin - 2 * word)
     put("mount", "mnt_mountpoint", "struct dentry *", begin - word)

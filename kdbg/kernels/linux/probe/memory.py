@@ -75,9 +75,10 @@ def _by_tree(table: Table, spaces: Samples) -> Areas | None:
             end - 1 == last for end, (_, last) in zip(words_of(table.kernel, areas, table.word), ends, strict=True)
         ]
         if areas and share(numpy.array(agree)) > 0.9:
-            flags = spaces.int_at(root - 4) & FLAGS if root >= 4 else None
-            before = 8 if flags is not None and bool((flags == FLAGS).all()) else table.word  # ma_lock, then ma_flags?
+            flags_first = root >= 4 and bool((spaces.int_at(root - 4) & FLAGS == FLAGS).all())
+            before = 8 if flags_first else table.word  # behind ma_lock, and perhaps ma_flags
             table.member("maple_tree", "ma_root", "void *", before)
+            table.member("maple_tree", "ma_flags", "unsigned int", 4 if flags_first else before + table.word)
             table.member(MM, "mm_mt", "struct maple_tree", root - before)
             return {space: [area for area, _ in some] for space, some in held.items()}
     return None

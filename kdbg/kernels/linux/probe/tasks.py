@@ -14,6 +14,7 @@ import numpy
 
 from kdbg.errors import Error
 from kdbg.kernels.linux.framepointers import Text
+from kdbg.kernels.linux.probe.declared import declare_locks
 from kdbg.kernels.linux.probe.samples import Column, Samples, share, some, words_of
 
 if TYPE_CHECKING:
@@ -353,6 +354,16 @@ def _are_namespaces(table: Table, address: int) -> bool:
     return True
 
 
+def _locks(table: Table, signals: list[int], place: int) -> None:
+    """Whether locks are plain: signal_struct.wait_chldexit is a lock and a list, empty where nobody waits."""
+    word = table.word
+    following = words_of(table.kernel, signals, place + word)
+    empty = [one == signal + place + word for one, signal in zip(following, signals, strict=True)]
+    if share(numpy.array(empty)) > 0.5:
+        declare_locks(table)
+        table.member("signal_struct", "wait_chldexit", "struct wait_queue_head", place)
+
+
 def _are_signals(table: Table, samples: Samples, at: int) -> bool:
     """Whether these are signal_structs: a ring near their start goes through one place of all their tasks."""
     kernel, word = table.kernel, table.word
@@ -377,6 +388,7 @@ def _are_signals(table: Table, samples: Samples, at: int) -> bool:
         ):
             continue
         table.member("signal_struct", "thread_head", "struct list_head", head)
+        _locks(table, holders.tolist(), head + 2 * word)
         table.member(TASK, "thread_node", "struct list_head", place)
         return True
     return False
