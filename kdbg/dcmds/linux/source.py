@@ -42,7 +42,9 @@ def source_lines(info: DebugInfo, address: int, inlined: bool, returns: bool = F
     if not found:
         place = info.place(address - returns)
         if place is not None:
-            found.append(SourceLine(address, None, place.file, place.line, place.column))
+            nearest = info.kernel.symbols.nearest(address - returns)  # assembly has lines, and rarely functions
+            name = nearest[0].name if nearest is not None else None
+            found.append(SourceLine(address, name, place.file, place.line, place.column))
     return found if inlined else found[:1]
 
 
