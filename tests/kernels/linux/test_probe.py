@@ -27,7 +27,8 @@ def test_members_are_found_where_btf_has_them(name: str, shared_dump: Callable[[
                 continue
             of = target.type(f"struct {structure}") if structure != "kuid_t" else target.type("kuid_t")
             for member, (_, offset) in found.members.items():
-                assert of.member(member).offset == offset, f"{structure}.{member}"
+                holder = target.type("struct slab") if structure == "page" and not of.has(member) else of
+                assert holder.member(member).offset == offset, f"{structure}.{member}"
                 compared += 1
         assert compared > 100
         assert table.missing in ([], ["runqueues (idle tasks of other CPUs)"])
@@ -46,7 +47,7 @@ def test_members_of_a_kernel_without_types_are_where_dwarf_has_them(
             facts = truth["types"].get(f"struct {structure}")
             told = {one["name"]: one["bit"] // 8 for one in facts["members"]} if facts and structure != "rq" else {}
             for member, (_, offset) in found.members.items():
-                if told:
+                if told and (structure != "page" or member in told):  # those of slabs are struct slab's there
                     assert offset == told[member], f"{structure}.{member}"
                     compared += 1
         assert compared > 80
