@@ -1,4 +1,4 @@
-"""Struct page by VMCOREINFO, and what a slab keeps in it by its form.
+"""Struct page by VMCOREINFO, and what a slab keeps in it by its form: struct slab, as kernels from 5.17 on call it.
 
 Sources: kernel/vmcore_info.c (SIZE(page), OFFSET(page.*), PG_slab); mm/slub.c: the struct page of a slab has the cache,
 the first free object (or 0), and in 32 bits the objects in use, those in all (15 bits) and whether a CPU has it.
@@ -43,6 +43,7 @@ def probe(table: Table) -> None:
     marked = {"PG_slab", "PAGE_SLAB_MAPCOUNT_VALUE"} & told.of_kind("NUMBER", 10).keys()
     if not marked or not table.caches or table.offset("kmem_cache", "offset") is None or not _tells_pages(told):
         return
+    table.size("slab", size)
     slabs = Slabs(table)
     if len(slabs.samples) >= FEWEST:
         slabs.probe()
@@ -96,19 +97,19 @@ class Slabs:
         """Find the members, one by the other."""
         put, samples = self.table.member, self.samples
         known = numpy.array(sorted(self.caches), samples.words.dtype)
-        cache_at = put("page", "slab_cache", "struct kmem_cache *",
+        cache_at = put("slab", "slab_cache", "struct kmem_cache *",
                        samples.first_word(lambda column: share(numpy.isin(column, known)) > 0.9))  # fmt: skip
         if cache_at is None:
             return
         owners = samples.at(cache_at)
         counts = samples.first_int(lambda column: self._are_counts(column, owners))
-        put("page", "inuse", "unsigned short", counts)
-        put("page", "objects", "unsigned short", None if counts is None else counts + 2)
+        put("slab", "inuse", "unsigned short", counts)
+        put("slab", "objects", "unsigned short", None if counts is None else counts + 2)
         if counts is None:
             return
         objects = samples.int_at(counts) >> 16 & 0x7FFF
         freelist = samples.first_word(lambda column: self._are_heads(column, owners, objects))
-        if put("page", "freelist", "void *", freelist) is not None and freelist is not None:
+        if put("slab", "freelist", "void *", freelist) is not None and freelist is not None:
             self._random(samples.at(freelist), owners, objects)
 
     def _are_counts(self, column: Column, owners: Column) -> bool:
