@@ -30,7 +30,7 @@ class LinuxImage(Image):
         return self.notes.erase_info
 
     @functools.cached_property
-    def host(self) -> XenHost | None:  # type: ignore[override]
+    def host(self) -> XenHost | None:
         """What the dump tells of a hypervisor below all that it holds, if it is one of a Xen host."""
         return host_of(self, self.notes.xen)
 
