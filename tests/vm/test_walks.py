@@ -118,6 +118,12 @@ def test_large_pages(paging: Paging, level: int, size: int, opened: Callable[...
     # mapped by the same entry, but no page of the dump
     other = target.translate(va + 6 * PAGE, root=root)
     assert (other.pfn, other.missing is not None) == (inside + 1, True)
+    # the leaf is remembered: what it tells of other places is what the tables tell
+    space = target.space_for(root=root)
+    for offset in (0, PAGE - 1, (1 << 21) - 1, size // 2, size - 1, 0):
+        found = target.translate(va + offset, root=root)
+        walk = space.walk(va + offset)
+        assert (found.pfn, found.entry, found.level) == (frame + offset // PAGE, walk.entry, walk.level)
 
 
 def test_4m_pages_reach_beyond_4_gb(opened: Callable[..., Any]) -> None:
