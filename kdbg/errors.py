@@ -40,6 +40,9 @@ class FormatError(Error):
 class ReadError(Error):
     """Memory that cannot be read."""
 
+    absent = False
+    """Whether the dump lacks the page, or a page table on the way to it: then nothing is known of what lies there."""
+
     def __init__(self, address: int, detail: str = "", reason: str = "no mapping for address") -> None:
         super().__init__(f"{address:x}: {detail or reason}")
         self.address = address
@@ -49,8 +52,11 @@ class ReadError(Error):
 class Unmapped(ReadError):
     """A virtual address that the page tables do not translate."""
 
-    def __init__(self, address: int, detail: str, level: int | None = None, entry: int | None = None) -> None:
+    def __init__(
+        self, address: int, detail: str, level: int | None = None, entry: int | None = None, absent: bool = False
+    ) -> None:
         super().__init__(address, f"not mapped: {detail}")
+        self.absent = absent
         self.level = level
         """Level at which the walk ended (0 = the table of 4K leaves), or None where it never began."""
         self.entry = entry
@@ -59,6 +65,8 @@ class Unmapped(ReadError):
 
 class Missing(ReadError):
     """An address that translates to a page which the dump does not hold."""
+
+    absent = True
 
     def __init__(self, address: int, why: str) -> None:
         super().__init__(address, why)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kdbg.errors import Error
+from kdbg.errors import Error, ReadError
 from kdbg.triage.catalogue import CATALOGUE
 from kdbg.triage.report import Evidence, Finding, Severity, StackFrame, StackGroup
 
@@ -109,6 +109,14 @@ class Case:
         except Error as error:
             self.target.note(str(error))
         return found
+
+    def lacks(self, address: int) -> bool:
+        """Whether the dump lacks what lies at an address of the kernel: excluded, cut off, or never written."""
+        try:
+            self.kernel.memory.read(address, 1)
+        except ReadError as error:
+            return error.absent
+        return False
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """What ``make`` gives, made once for all analysers that ask for it by that name."""

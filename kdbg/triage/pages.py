@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from kdbg.errors import Error
@@ -10,45 +10,64 @@ from kdbg.triage.analysers import analyser
 from kdbg.triage.case import Case, Unsuited
 from kdbg.triage.report import Evidence, Finding, Severity
 from kdbg.vm.modes import WRITE
-from kdbg.vm.scan import LeafCount, Scan
+from kdbg.vm.scan import Leaf, LeafCount, Scan
 
 MOST_SHOWN = 8
 MOST_SPACES = 4096
-SUMMARIES = {
-    "kernel-user": "user mode may access {count} page{s} of the kernel's half",
-    "writable-text": "{count} page{s} of the kernel's text can be written to",
-}
 PER_PROCESS = "user-not-global"
 
 
-@analyser("pages", "page tables that allow too much", finds=("pte.kernel-user", "pte.writable-text"), needs=("dump",))
-def pages(case: Case) -> Iterator[Finding]:
+@analyser("kernel's half", "pages of the kernel's half that user mode may access", ("pte.kernel-user",), ("dump",))
+def kernel_half(case: Case) -> Iterator[Finding]:
     """The kernel's own space."""
+    leaves = list(_kernel_scan(case).find("kernel-user"))
+    if leaves:
+        summary = f"user mode may access {len(leaves)} page{_plural(leaves)} of the kernel's half"
+        yield _finding(case, "kernel-user", leaves, summary)
+
+
+@analyser("kernel's text", "text of the kernel that can be written to", ("pte.writable-text",), ("kernel",))
+def kernel_text(case: Case) -> Iterator[Finding]:
+    """The text of the kernel and of its modules in the kernel's own space."""
+    scan = _kernel_scan(case)
+    if not scan.texts:
+        raise Unsuited("nothing tells where the kernel's text lies")
+    if case.account.family == "linux" and not _knows_no_execute(scan):
+        raise Unsuited("a module's text and data lie together, and its CPU cannot tell them apart")
+    leaves = list(scan.find("writable-text"))
+    if leaves:
+        summary = f"{len(leaves)} page{_plural(leaves)} of the kernel's text can be written to"
+        if _protects_text(case, scan.texts):
+            yield _finding(case, "writable-text", leaves, summary)
+        else:
+            told = f"the kernel does not protect its text: {summary}"
+            yield _finding(case, "writable-text", leaves, told, Severity.NOTE)
+
+
+def _kernel_scan(case: Case) -> Scan:
+    """The leaves of the kernel's own space. Raises `Unsuited`."""
     from kdbg.kernels.leaves import leaf_scan
 
     scan = leaf_scan(case.target)
     if not scan.has_findings:
         raise Unsuited("its page tables are not x86's")
-    for name, summary in SUMMARIES.items():
-        leaves = list(scan.find(name))
-        case.check()
-        if name == "writable-text" and case.account.family == "linux" and not _knows_no_execute(scan):
-            continue  # a module's text and data lie together, and nothing tells them apart
-        if leaves:
-            told, severity = summary.format(count=len(leaves), s="s" if len(leaves) != 1 else ""), None
-            if name == "writable-text" and not _protects_text(case, scan.texts):
-                told, severity = f"the kernel does not protect its text: {told}", Severity.NOTE
-            yield case.finding(
-                f"pte.{name}",
-                told,
-                f"::ptescan -l {name}",
-                [
-                    Evidence(f"{leaf.va:x} {' '.join(leaf.flags)}", f"{leaf.va:x}::ptwalk")
-                    for leaf in leaves[:MOST_SHOWN]
-                ],
-                severity=severity,
-                addresses=[leaf.va for leaf in leaves[:MOST_SHOWN]],
-            )
+    return scan
+
+
+def _finding(
+    case: Case, name: str, leaves: Sequence[Leaf], summary: str, severity: Severity | None = None, process: str = ""
+) -> Finding:
+    """A finding about leaves; ``process``: the option that chooses the one whose they are."""
+    shown = leaves[:MOST_SHOWN]
+    facts = [
+        Evidence(f"{leaf.va:x} {' '.join(leaf.flags)}", None if process else f"{leaf.va:x}::ptwalk") for leaf in shown
+    ]
+    command, addresses = f"::ptescan {process}-l {name}", [leaf.va for leaf in shown]
+    return case.finding(f"pte.{name}", summary, command, facts, severity=severity, addresses=addresses)
+
+
+def _plural(leaves: Sequence[Leaf]) -> str:
+    return "s" if len(leaves) != 1 else ""
 
 
 def _knows_no_execute(scan: Scan) -> bool:
@@ -86,11 +105,8 @@ def user_pages(case: Case) -> Iterator[Finding]:
         except Error:
             continue  # a process without an address space, or one that is not in the dump
         if leaves:
-            yield case.finding(
-                f"pte.{PER_PROCESS}",
-                f"{len(leaves)} user page{'s' if len(leaves) != 1 else ''} of {process.name} (pid {process.pid}) lack"
-                f"{'s' if len(leaves) == 1 else ''} the global bit",
-                f"::ptescan -p 0t{process.pid} -l {PER_PROCESS}",
-                [Evidence(f"{leaf.va:x} {' '.join(leaf.flags)}") for leaf in leaves[:MOST_SHOWN]],
-                addresses=[leaf.va for leaf in leaves[:MOST_SHOWN]],
+            lack = "lack" if len(leaves) != 1 else "lacks"
+            summary = (
+                f"{len(leaves)} user page{_plural(leaves)} of {process.name} (pid {process.pid}) {lack} the global bit"
             )
+            yield _finding(case, PER_PROCESS, leaves, summary, process=f"-p 0t{process.pid} ")

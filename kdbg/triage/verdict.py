@@ -48,8 +48,9 @@ def verdict(case: Case, findings: Sequence[Finding]) -> Verdict:
         return Verdict(
             Kind.UNKNOWN, f"the system had not failed, but {first}", Sure.POSSIBLE, tuple(map(_as_evidence, bad[:4]))
         )
-    sure = Sure.LIKELY if case.threads else Sure.POSSIBLE
-    return Verdict(Kind.LIVE, "the system was running and nothing is found to be wrong with it", sure)
+    if not case.threads:
+        return Verdict(Kind.UNKNOWN, "the kernel's threads cannot be read: nothing tells how it was", Sure.POSSIBLE)
+    return Verdict(Kind.LIVE, "the system was running and nothing is found to be wrong with it", Sure.LIKELY)
 
 
 def _killed(case: Case) -> Verdict | None:

@@ -56,6 +56,8 @@ class Walk:
     """Of the leaf, or where the walk ended."""
     ended: str | None
     """Why there is no leaf, else None."""
+    lacking: bool = False
+    """Whether it ended at a table that the dump lacks."""
 
     @property
     def entry(self) -> int:
@@ -130,7 +132,8 @@ class AddressSpace:
             page = self.image.page(frame)
             if page is None:
                 why = self.image.why_missing(frame)
-                return Walk(address, tuple(steps), None, number, f"level {number} ({level.name}): its table: {why}")
+                ended = f"level {number} ({level.name}): its table: {why}"
+                return Walk(address, tuple(steps), None, number, ended, lacking=True)
             start = at & 0xFFF
             entry = int.from_bytes(page[start : start + mode.entry_size], "little")
             steps.append(Step(number, frame, index, entry))
@@ -164,7 +167,7 @@ class AddressSpace:
     def _leaf_by_walk(self, address: int) -> tuple[int, int, int]:
         walk = self.walk(address)
         if walk.page_address is None:
-            raise Unmapped(address, walk.ended or "", walk.level, walk.entry)
+            raise Unmapped(address, walk.ended or "", walk.level, walk.entry, walk.lacking)
         if self._short and walk.steps:
             if walk.level == 0:
                 self._remember(address, walk.steps[-1].frame)

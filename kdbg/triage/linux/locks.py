@@ -19,7 +19,8 @@ GONE = frozenset({"dead", "zombie"})
 
 
 def blocked(case: Case) -> list[Blocked]:
-    """The tasks that are blocked, with what each waits for."""
+    """The tasks that are blocked, with what each waits for. Raises `TypeNotFound` of a kernel without tasks."""
+    case.kernel.type("struct task_struct")
     return case.once("blocked", lambda: [one for one in case.target.run("::blocked") if isinstance(one, Blocked)])
 
 

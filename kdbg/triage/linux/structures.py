@@ -6,19 +6,18 @@ of a stack, behind thread_info where that lies there).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-from kdbg.errors import Error, SymbolNotFound, TypeNotFound
+from kdbg.errors import Error
 from kdbg.kernels.linux.slabs import slab_caches
 from kdbg.kernels.linux.tasks import LinuxThread
 from kdbg.triage.analysers import analyser
 from kdbg.triage.case import Case
-from kdbg.triage.report import Evidence, Finding
+from kdbg.triage.lists import Walk, list_findings
+from kdbg.triage.report import Finding
 
 STACK_END = 0x57AC6E9D
 MOST_STACK = 1 << 17
-Walk = Callable[[Any], Iterator[Any]]
 LISTS: tuple[tuple[str, str, Walk], ...] = (
     ("tasks", "::walk thread", lambda kernel: kernel.threads()),
     ("modules", "::modinfo", lambda kernel: kernel.modules()),
@@ -26,32 +25,12 @@ LISTS: tuple[tuple[str, str, Walk], ...] = (
     ("log messages", "::msgbuf", lambda kernel: kernel.log()),
 )
 """(what, command, the walk) of the lists that everything rests on."""
-BROKEN = ("breaks off", "ends at", "loop", "circle", "leads", "comes a second time", "cannot be followed")
-"""In a note: a list that was not followed to its end."""
 
 
 @analyser("lists", "lists that lead nowhere", finds=("list.corrupt",), needs=("linux", "types"))
 def lists(case: Case) -> Iterator[Finding]:
     """Each of the kernel's main lists that cannot be followed to its end."""
-    for what, command, walk in LISTS:
-        before, count, broken = len(case.target.notes), 0, None
-        try:
-            for _ in walk(case.kernel):
-                case.check()
-                count += 1
-        except (TypeNotFound, SymbolNotFound):
-            continue  # of this kernel it cannot be told
-        except Error as error:
-            broken = str(error)
-        notes = [note for note in case.target.notes[before:] if any(word in note for word in BROKEN)]
-        broken = broken or next(iter(notes), None)
-        if broken:
-            yield case.finding(
-                "list.corrupt",
-                f"the list of {what} breaks off after {count}: {broken}",
-                command,
-                [Evidence(note, command) for note in notes[:4]],
-            )
+    yield from list_findings(case, LISTS)
 
 
 @analyser("kernel stacks", "stacks that have grown past their end", finds=("stack.overflow",), needs=("linux", "types"))

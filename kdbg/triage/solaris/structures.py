@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-from kdbg.errors import Error, SymbolNotFound, TypeNotFound
 from kdbg.kernels.solaris.kmem import kmem
-from kdbg.kernels.solaris.lists import StoppedError
 from kdbg.kernels.solaris.threads import Threads
 from kdbg.triage.analysers import analyser
 from kdbg.triage.case import Case
-from kdbg.triage.report import Evidence, Finding
+from kdbg.triage.lists import Walk, list_findings
+from kdbg.triage.report import Finding
 
-MOST = 1_000_000
-Walk = Callable[[Any], Iterator[Any]]
 LISTS: tuple[tuple[str, str, Walk], ...] = (
     ("threads", "::walk thread", lambda kernel: kernel.part(Threads).walk()),
     ("processes", "::walk proc", lambda kernel: kernel.processes()),
@@ -28,32 +24,7 @@ LISTS: tuple[tuple[str, str, Walk], ...] = (
 @analyser("lists", "lists that lead nowhere", finds=("list.corrupt",), needs=("solaris",))
 def lists(case: Case) -> Iterator[Finding]:
     """Each of the kernel's main lists that cannot be followed to its end."""
-    for what, command, walk in LISTS:
-        before = len(case.target.notes)
-        count, broken, at = 0, None, 0
-        try:
-            for _ in walk(case.kernel):
-                case.check()
-                count += 1
-                if count >= MOST:
-                    broken = f"it has more than {MOST} elements"
-                    break
-        except StoppedError as error:
-            broken, at = str(error), error.address
-        except (TypeNotFound, SymbolNotFound):
-            continue  # of this kernel it cannot be told
-        except Error as error:
-            broken = str(error)
-        notes = [note for note in case.target.notes[before:] if "list" in note or "ends at" in note]
-        broken = broken or (notes[0] if notes else None)
-        if broken:
-            yield case.finding(
-                "list.corrupt",
-                f"the list of {what} breaks off after {count}: {broken}",
-                command,
-                [Evidence(note, command) for note in notes[:4]],
-                addresses=[at] if at else [],
-            )
+    yield from list_findings(case, LISTS)
 
 
 @analyser("kernel stacks", "stacks that have grown past their end", finds=("stack.overflow",), needs=("solaris",))
