@@ -118,8 +118,9 @@ def _ring(kernel: Linux, first: int, leader: int, comm: int) -> tuple[int, list[
                 if len(found) >= FEWEST:
                     return offset, found
         except Error:
-            if len(found) >= 4 * FEWEST:  # a dump that lacks pages: as far as it goes
-                return offset, found
+            pass
+        if len(found) >= 4 * FEWEST:  # a dump that lacks pages, or a damaged ring: as far as it goes
+            return offset, found
     return None
 
 
