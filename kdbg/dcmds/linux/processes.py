@@ -76,7 +76,7 @@ def _record(call: Call, address: int) -> LinuxProcess | None:
         call.fail(f"couldn't read task_struct from {address:x}")
         return None
     if call.name == "ps" and call.options.f:
-        return replace(record, arguments=call.kernel.command_line(record.mm) or f"[{record.name}]")
+        return replace(record, arguments=call.kernel.command_line(record.mm) or f"[{record.arguments}]")
     return record
 
 

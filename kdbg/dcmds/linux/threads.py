@@ -86,7 +86,7 @@ class ThreadListTable(Table):
         cpu = "-" if record.cpu is None else str(record.cpu)
         lines = [
             f"{record.address:0{width}x} {record.process:>{width}x} {record.pid:>7} {record.tid:>7} {record.letter} "
-            f"{cpu:>3} {record.priority:>3} {record.name}"
+            f"{cpu:>3} {record.priority:>3} {record.whole_name}"
         ]
         if record.found is not None:
             lines += stack_lines(record.found, view, "    ")

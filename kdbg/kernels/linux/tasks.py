@@ -68,6 +68,8 @@ class LinuxThread(Thread):
     signal: int = 0
     started: int = 0
     """Nanoseconds since the machine came up."""
+    whole_name: str = ""
+    """As /proc shows it; ``name`` is ``comm``, 15 bytes, in which long names of the kernel's threads are cut."""
 
     @property
     def worker(self) -> bool:
@@ -129,11 +131,12 @@ class Tasks:
         state = found["state"] if found["state"] is not None else found["state_before"] or 0
         cpu = found["cpu"] if found["cpu"] is not None else found["cpu_before"]
         sp = found["sp"] if found["sp"] is not None else found["sp_arm"] or 0
+        name = found["name"].encode("latin-1").decode("utf-8", "replace")
         return LinuxThread(
             address=address,
             pid=found["tgid"],
             tid=found["pid"],
-            name=self._name(address, found),
+            name=name,
             state=state_name(state, found["exit_state"]),
             cpu=cpu,
             process=found["leader"],
@@ -148,11 +151,11 @@ class Tasks:
             files=found["files"],
             signal=found["signal"],
             started=found["started"],
+            whole_name=self._whole(address, found, name),
         )
 
-    def _name(self, address: int, found: dict[str, Any]) -> str:
-        """A task's name; of the kernel's own threads whole, where ``comm`` has no room for it, as /proc shows it."""
-        name: str = found["name"].encode("latin-1").decode("utf-8", "replace")
+    def _whole(self, address: int, found: dict[str, Any], name: str) -> str:
+        """The name of one of the kernel's own threads as /proc shows it, where ``comm`` has no room for it."""
         flags: int = found["flags"]
         if len(found["name"]) < COMM_SIZE - 1 or flags & (KERNEL_THREAD | WORKER) != KERNEL_THREAD:
             return name
@@ -247,7 +250,7 @@ class Tasks:
             started=thread.started,
             parent=thread.parent,
             mm=thread.mm,
-            arguments=thread.name,
+            arguments=thread.whole_name,
         )
 
     def _ids(self, task: int, signal: int) -> tuple[int | None, int | None]:
