@@ -73,9 +73,10 @@ def account_of(target: Any) -> Account:
     from importlib import import_module
 
     from kdbg.triage.account import Account
+    from kdbg.triage.analysers import OF_FAMILY
 
     family = "process" if target.kind == "process" else target.kernel.family if target.kernel is not None else None
-    if family is None:
+    if family not in OF_FAMILY:
         return Account(target)
     made: Account = import_module(f"kdbg.triage.{family}.account").account(target)
     return made

@@ -12,6 +12,7 @@ from samples.faults import FAULTS, Fault, killed, lock_cycle
 from samples.kernel import WAITING
 from samples.plan import ChannelSpec
 from samples.solaris import CHANNELS, SolarisDomain, standard
+from samples.xpv_dump import XpvDump
 
 BUSY = (("taskq_d_thread", (0x7777,)), ("thread_start", ()))
 WIDTHS = pytest.mark.parametrize("bits", [64, 32])
@@ -140,3 +141,11 @@ def test_the_same_cause_has_the_same_signature_in_another_build(bits: int, tmp_p
         folder.mkdir()
         signatures.add(triage(domain, folder).signature.digest)
     assert len(signatures) == 1
+
+
+@pytest.mark.parametrize("hypervisor", [True, False])
+def test_a_dump_of_xvm_tells_which_of_the_two_panicked(hypervisor: bool, tmp_path: Path) -> None:
+    with kdbg.open(XpvDump(hypervisor=hypervisor).write(tmp_path / "vmcore.0")) as target:
+        verdict = target.triage().verdict
+    assert verdict.kind == "panic"
+    assert ("the hypervisor panicked" in verdict.sentence) == hypervisor

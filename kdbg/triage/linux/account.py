@@ -21,6 +21,9 @@ IDLE_FUNCTIONS = frozenset({
     "cpuidle_enter_state", "cpu_startup_entry",
 })  # fmt: skip
 
+IDLE_DEEP = 3
+"""Frames among which one of them is: a paravirtual CPU waits in a call of the hypervisor."""
+
 
 class LinuxAccount(Account):
     """Of a Linux kernel."""
@@ -37,6 +40,11 @@ class LinuxAccount(Account):
         "machine_emergency_restart",
         "panic_print_sys_info", "atomic_notifier_call_chain", "notifier_call_chain", "xen_panic_event", "xen_reboot",
         "HYPERVISOR_sched_op", "xen_hypercall_sched_op", "do_kimage_alloc_init", "native_halt", "stop_this_cpu",
+        # Xen: a guest's call, and what the hypervisor does for a domain 0 that ends (xen/common/kexec.c, shutdown.c)
+        "xen_hypercall_pv", "xen_hypercall_hvm", "xen_hypercall_amd", "xen_hypercall_intel", "xen_hypercall_kexec_op",
+        "xen_emergency_restart", "kexec_crash_save_cpu", "kexec_crash",
+        "hwdom_shutdown", "domain_shutdown", "do_sched_op", "do_kexec_op", "do_kexec_op_internal", "pv_hypercall",
+        "hvm_hypercall", "lstar_enter",
         # oops and the faults before it (arch/x86/kernel/dumpstack.c, traps.c, mm/fault.c)
         "oops_begin", "oops_end", "die", "__die", "__die_body", "__die_header", "die_addr", "show_regs", "no_context",
         "bad_area", "bad_area_nosemaphore", "__bad_area_nosemaphore", "__bad_area", "page_fault_oops",
@@ -147,10 +155,10 @@ class LinuxAccount(Account):
         if thread is not None and thread.tid:
             return ""
         try:
-            symbol, _ = self.target.nearest(place)
+            frames = self.target.cpu_stack(cpu.registers)[:IDLE_DEEP]
         except Error:
             return ""
-        return "idle" if symbol.name in IDLE_FUNCTIONS else ""
+        return "idle" if any(frame.symbol in IDLE_FUNCTIONS for frame in frames) else ""
 
     def log(self) -> Iterator[LogEntry]:
         """The kernel's ring buffer."""

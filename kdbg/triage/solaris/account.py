@@ -48,13 +48,14 @@ class SolarisAccount(Account):
     def failure(self) -> Failure | None:
         """The panic, if the kernel wrote one down."""
         kernel = self.target.kernel
-        try:
-            if not kernel.word_at("panicstr"):
-                return None
-        except Error:
+        below, noted = bool(kernel.hypervisor_panicked), getattr(self.target.image, "panic_string", None) or ""
+        if not (below or noted or self._number(lambda: kernel.word_at("panicstr"))):
             return None
         told = panic(kernel)
-        message = told.message if told is not None and told.message else "the kernel panicked"
+        message = (told.message if told is not None else "") or noted
+        if below:
+            message = f"the hypervisor panicked: {message}" if message else "the hypervisor panicked"
+        message = message or "the kernel panicked"
         thread = self._number(lambda: int(kernel.word_at("panic_thread")))
         cpu = self._number(lambda: int(kernel.load("cpu_t", kernel.symbol("panic_cpu").address).cpu_id))
         registers = kernel.registers()
@@ -63,7 +64,8 @@ class SolarisAccount(Account):
         except Error:
             frames = ()
         shown = {name: value for name, value in registers.items() if value or name in ("rip", "eip")}
-        return Failure(Kind.PANIC, f"panic: {message}", thread or None, cpu, shown, frames, "::panicinfo")
+        return Failure(Kind.PANIC, f"panic: {message}", thread or None, cpu, shown, frames, "::panicinfo",
+                       "hypervisor" if below else None)  # fmt: skip
 
     def _number(self, read: Any) -> int | None:
         try:
