@@ -114,3 +114,11 @@ class ParseError(CommandError):
 
     The text is the whole message without the program's name.
     """
+
+
+def is_absence(error: BaseException) -> bool:
+    """Whether an error came of a page, or a page table, that the dump lacks, whatever was made of it on the way."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ReadError):
+        cause = cause.__context__
+    return cause is not None and cause.absent

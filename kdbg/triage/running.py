@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import FrameType
 
-from kdbg.errors import Error, SymbolNotFound, TypeNotFound
+from kdbg.errors import Error, SymbolNotFound, TypeNotFound, is_absence
 from kdbg.triage.analysers import Analyser
 from kdbg.triage.case import Case, OutOfTime, Unsuited
 from kdbg.triage.report import Analysis, Finding, Outcome, Severity
@@ -74,7 +74,7 @@ def run(case: Case, one: Analyser, budget: float | None = None) -> tuple[list[Fi
     except (Unsuited, TypeNotFound, SymbolNotFound) as error:
         outcome, why = Outcome.SKIPPED, str(error)
     except Error as error:
-        outcome, why = Outcome.FAILED, str(error)
+        outcome, why = Outcome.SKIPPED if is_absence(error) else Outcome.FAILED, str(error)
     except RecursionError:
         outcome, why = Outcome.FAILED, "structures lie too deep in each other"
     except Exception as error:  # a fault of the analyser's: the report says so, the others go on

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kdbg.kernels.linux.waits import CONTENDED, Blocked
+from kdbg.kernels.linux.tasks import LinuxThread
+from kdbg.kernels.linux.waits import CONTENDED, Blocked, Waits
 from kdbg.triage.analysers import analyser
 from kdbg.triage.case import Case
 from kdbg.triage.locks import Waiting, cycle_findings, long_finding, orphan_findings, remember
@@ -15,13 +16,25 @@ LONG = 60.0
 """Seconds in uninterruptible sleep; the kernel itself warns after 120 (kernel/hung_task.c)."""
 UNINTERRUPTIBLE, MAY_LAST = 0x2, 0x100 | 0x400 | 0x8000
 """TASK_UNINTERRUPTIBLE; TASK_WAKEKILL, _NOLOAD and _FROZEN of include/linux/sched.h: waits that may take long."""
+AWAKE = frozenset({"running", "zombie", "dead"})
 GONE = frozenset({"dead", "zombie"})
 
 
 def blocked(case: Case) -> list[Blocked]:
-    """The tasks that are blocked, with what each waits for. Raises `TypeNotFound` of a kernel without tasks."""
-    case.kernel.type("struct task_struct")
-    return case.once("blocked", lambda: [one for one in case.target.run("::blocked") if isinstance(one, Blocked)])
+    """The tasks that are blocked, with what each waits for, the longest first. Raises `TypeNotFound`."""
+    return case.once("blocked", lambda: sorted(_blocked(case), key=lambda one: -(one.waited or 0)))
+
+
+def _blocked(case: Case) -> Iterator[Blocked]:
+    """As ``::blocked`` has them, but for what cannot be read, which is left out with a note."""
+    waits = case.kernel.part(Waits)
+    asleep = [one for one in case.threads if isinstance(one, LinuxThread) and not one.on_cpu and one.state not in AWAKE]
+    for address, frames in case.account.stacks(asleep):
+        case.check()
+        thread = case.by_address[address]
+        found: Blocked = waits.blocked(thread, frames)
+        if thread.state == "disk sleep" or found.kind in CONTENDED:
+            yield found
 
 
 def waiting(case: Case) -> list[Waiting]:
