@@ -40,7 +40,7 @@ any file; N means unix.N and vmcore.N
     --base address     where that memory begins, hexadecimal (0)
     --root address     where the kernel's top page table is, hexadecimal, for a
                        dump that tells none (without it, it is looked for)
-    --symbols path     debug files of a Linux kernel (vmlinux, modules) or a folder
+    --symbols path     debug files of Linux kernels (vmlinux, modules), a folder
                        of them: source lines, inlined functions, variables
     --debuginfod       ask the servers of DEBUGINFOD_URLS for them
     --no-cache         keep nothing of kernels on disk from session to session
