@@ -149,3 +149,12 @@ def test_a_dump_of_xvm_tells_which_of_the_two_panicked(hypervisor: bool, tmp_pat
         verdict = target.triage().verdict
     assert verdict.kind == "panic"
     assert ("the hypervisor panicked" in verdict.sentence) == hypervisor
+
+
+@WIDTHS
+def test_a_process_whose_child_lies_nowhere(bits: int, tmp_path: Path) -> None:
+    domain = plan(bits)
+    built = domain.build()
+    built.structure("proc_t", built.planned.process("bash").address)["p_child"] = 0x1000
+    (finding,) = triage(domain, tmp_path).found("list.corrupt")
+    assert "processes" in finding.summary
