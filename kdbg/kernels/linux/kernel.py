@@ -218,16 +218,11 @@ class Linux(Kernel):
         """The system's names by member of struct new_utsname: those of the first namespace, or what the banner says."""
         if self._uts is None:
             return {"sysname": "Linux", "nodename": "", "release": self.release, "version": self.version, "machine": ""}
-        return dict(zip(UTS_FIELDS, self._uts[1], strict=True))
-
-    @property
-    def uts_place(self) -> int | None:
-        """Address of init_uts_ns.name; None where it was not found."""
-        return self._uts[0] if self._uts is not None else None
+        return dict(zip(UTS_FIELDS, self._uts, strict=True))
 
     @functools.cached_property
-    def _uts(self) -> tuple[int, tuple[str, ...]] | None:
-        """(address, fields) of init_uts_ns.name: by its symbol, else by the release behind "Linux" in the first place.
+    def _uts(self) -> tuple[str, ...] | None:
+        """The names in init_uts_ns: by its symbol, else by the release behind "Linux" in the first place.
 
         Other namespaces have the same release, and names of their own.
         """
@@ -239,7 +234,7 @@ class Linux(Kernel):
             parts = (data[at : at + UTS_SIZE] for at in range(0, len(data), UTS_SIZE))
             fields = tuple(part.partition(b"\0")[0].decode("utf-8", "replace") for part in parts)
             if fields[0] == "Linux" and fields[3] and self.version.startswith(fields[3]):  # Ubuntu adds to it
-                return address, fields
+                return fields
         return None
 
     def _uts_places(self) -> Iterator[int]:

@@ -341,17 +341,15 @@ def _are_files(table: Table, addresses: list[int]) -> bool:
 def _are_namespaces(table: Table, address: int) -> bool:
     """Whether this is the first nsproxy: its second word points to init_uts_ns, whose names begin it."""
     kernel, word = table.kernel, table.word
-    name = kernel.uts_place
-    if not kernel.in_kernel(address) or name is None:
-        return False
-    pointers = words_of(kernel, [address + at * word for at in range(1, 6)])
-    if not 0 <= name - pointers[0] <= 16:
+    pointers = words_of(kernel, [address + at * word for at in range(1, 6)]) if kernel.in_kernel(address) else [0]
+    name = some(kernel, pointers[0], 32).find(b"Linux\0") if kernel.in_kernel(pointers[0]) else -1
+    if not 0 <= name <= 16:
         return False
     kinds = ("uts_ns", "uts_namespace"), ("ipc_ns", "ipc_namespace"), ("mnt_ns", "mnt_namespace"), \
             ("pid_ns_for_children", "pid_namespace"), ("net_ns", "net")  # fmt: skip
     for at, (member, kind) in enumerate(kinds, 1):
         table.member("nsproxy", member, f"struct {kind} *", at * word)
-    table.member("uts_namespace", "name", "struct new_utsname", name - pointers[0])
+    table.member("uts_namespace", "name", "struct new_utsname", name)
     return True
 
 
