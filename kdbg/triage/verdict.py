@@ -77,6 +77,8 @@ def _unmapped(case: Case, place: int, roots: Sequence[int]) -> str | None:
         try:
             case.target.translate(place, root=root)
         except Unmapped as error:
+            if error.absent:
+                return None  # a page table that the dump lacks
             why = str(error)
         except Error:
             return None
