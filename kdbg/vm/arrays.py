@@ -19,7 +19,10 @@ Words = NDArray[np.uint64]
 BATCH = 1 << 14
 """Addresses that are walked at once: their tables and indexes stay in the processor's cache."""
 MOST_TABLES = 1 << 20
-"""Tables of one level that a scan follows: a bound for cyclic or random page tables."""
+"""Tables that a scan follows: a bound for random page tables."""
+MOST_TIMES = 1 << 12
+"""How often it follows the same one: a bound for cyclic ones, and for mappings of nothing."""
+LEFT_OUT = "page tables: more than a scan follows; the rest is left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,22 +173,47 @@ def leaves(space: AddressSpace, start: int, end: int) -> Iterator[ArrayTranslati
         return
     tables = np.array([space.root], np.uint64)
     bases = np.zeros(1, np.uint64)
-    yield from _scan(space, len(mode.levels) - 1, tables, bases, start, end, [MOST_TABLES])
+    yield from _scan(space, len(mode.levels) - 1, tables, bases, start, end, _Followed(space))
+
+
+class _Followed:
+    """How often a scan has followed each table.
+
+    Some are shared by many (a kernel's shadow of nothing); in damaged ones each leads to itself.
+    """
+
+    def __init__(self, space: AddressSpace) -> None:
+        self._damage = space.image.damage
+        self._left = MOST_TABLES
+        self._times: dict[int, int] = {}
+
+    def allowed(self, tables: Words) -> NDArray[np.bool_]:
+        """Which of some tables (uint64[n] addresses) are to be followed (bool[n]); they count as followed."""
+        distinct, which, counts = np.unique(tables, return_inverse=True, return_counts=True)
+        before = np.array([self._times.get(table, 0) for table in distinct.tolist()], np.int64)
+        self._times.update(zip(distinct.tolist(), (before + counts).tolist(), strict=True))
+        order = np.argsort(which, kind="stable")
+        rank = np.empty(len(tables), np.int64)
+        rank[order] = np.arange(len(tables)) - np.repeat(np.cumsum(counts) - counts, counts)
+        good: NDArray[np.bool_] = before[which] + rank < MOST_TIMES
+        good &= np.cumsum(good) <= self._left
+        self._left -= int(good.sum())
+        if not good.all() and LEFT_OUT not in self._damage:
+            self._damage.append(LEFT_OUT)
+        return good
 
 
 def _scan(
-    space: AddressSpace, number: int, tables: Words, bases: Words, start: int, end: int, left: list[int]
+    space: AddressSpace, number: int, tables: Words, bases: Words, start: int, end: int, followed: _Followed
 ) -> Iterator[ArrayTranslation]:
     """Present leaves under tables (uint64[n] addresses) that begin at virtual ``bases`` (uint64[n])."""
     mode, level = space.mode, space.mode.levels[number]
     slots = np.arange(1 << level.bits, dtype=np.uint64)
     step = max(1, BATCH * 4 // len(slots))
+    good = followed.allowed(tables)
+    tables, bases = tables[good], bases[good]
     for at in range(0, len(tables), step):
-        if left[0] <= 0:
-            space.image.damage.append("page tables: more than a scan follows; the rest is left out")
-            return
         some = tables[at : at + step]
-        left[0] -= len(some)
         entries, there = _entries(space, np.repeat(some, len(slots)), np.tile(slots, len(some)))
         addresses = np.repeat(bases[at : at + step], len(slots)) + np.tile(slots << np.uint64(level.shift), len(some))
         if number == len(mode.levels) - 1 and mode.canonical_bits >= 48:
@@ -208,7 +236,7 @@ def _scan(
             )
         if number and not leaf.all():
             deeper = _table_addresses(mode, entries[~leaf])
-            yield from _scan(space, number - 1, deeper, addresses[~leaf], start, end, left)
+            yield from _scan(space, number - 1, deeper, addresses[~leaf], start, end, followed)
 
 
 def tables(space: AddressSpace, most: int = MOST_TABLES) -> Words:

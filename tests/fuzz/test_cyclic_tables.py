@@ -55,8 +55,6 @@ def test_no_command_walks_round_and_round(tmp_path: Path, machine: str, tables: 
                 session.execute(command)
 
 
-@pytest.mark.slow
-@pytest.mark.xfail(reason="::ptescan counts leaves up to its bound, which takes 40 s", strict=False)
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_scan_ends(tmp_path: Path, machine: str) -> None:
     with kdbg.open(dump(tmp_path / "dump", machine, {})) as target, watchdog():
