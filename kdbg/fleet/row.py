@@ -11,6 +11,16 @@ if TYPE_CHECKING:
 DONE, NO_DUMP, ERROR, TOO_LONG, KILLED = "done", "no dump", "error", "too long", "killed"
 """How it ended: ``killed`` is the end of a process that took more memory than allowed, or that something else ended."""
 
+TEXTS = "tuple[str, ...]"
+TAKES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "str | None": (str, type(None)),
+    "float | None": (int, float, type(None)),
+}
+"""What a field's type, as it is written, takes of JSON and of parquet."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -75,12 +85,20 @@ class Row:
     @classmethod
     def of_plain(cls, told: dict[str, Any]) -> Row:
         """A row out of a mapping, as `plain` gives it. Raises `ValueError` where it is none."""
-        names = {field.name for field in fields(cls)}
-        if not {"dump", "size", "modified", "outcome"} <= set(told):
+        if not isinstance(told, dict) or not {"dump", "size", "modified", "outcome"} <= set(told):
             raise ValueError("no row of a fleet")
-        chosen = {name: value for name, value in told.items() if name in names}
-        for name in ("findings", "known"):
-            chosen[name] = tuple(chosen.get(name) or ())
+        chosen: dict[str, Any] = {}
+        for field in fields(cls):
+            value = told.get(field.name)
+            if field.type == TEXTS:
+                value = tuple(value or ())
+                if not all(isinstance(one, str) for one in value):
+                    raise ValueError(f"{field.name} of a row is no list of texts")
+            elif field.name in told and not isinstance(value, TAKES[str(field.type)]):
+                raise ValueError(f"{field.name} of a row is {value!r:.80}")
+            elif field.name not in told:
+                continue
+            chosen[field.name] = value
         return cls(**chosen)
 
     def plain(self) -> dict[str, Any]:

@@ -78,6 +78,8 @@ class Store:
         if path is None:
             return
         _arrow()
+        if os.path.isdir(path):
+            raise UsageError(f"{path}: a directory, where the table is to be")
         if os.path.exists(path):
             self._take(read_table(path))
         self._take(self._journalled())

@@ -65,7 +65,8 @@ def triage(
         tuple(dict.fromkeys(target.notes))[:MOST_NOTES],
         named_threads(case, findings),
     )
-    return replace(report, known=known_issues(report, known))
+    fitting, untried = known_issues(report, known)
+    return replace(report, known=fitting, notes=report.notes + untried)
 
 
 def account_of(target: Any) -> Account:

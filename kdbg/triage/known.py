@@ -26,8 +26,10 @@ from kdbg.triage.report import Known, Report
 
 FIELDS = frozenset({"name", "link", "word", "signature", "finding", "message", "kernel"})
 CONDITIONS = ("signature", "finding", "message", "kernel")
-MOST_SEARCHED = 1 << 16
-"""Characters of a message that a pattern is tried on."""
+MOST_SEARCHED = 1 << 12
+"""Characters of a message that a pattern is tried on: no kernel writes longer lines."""
+SECONDS = 2.0
+"""That an issue's pattern may take: a dump's log can be made so that a harmless one takes for ever."""
 _RANGE = re.compile(r"(<=|>=|==|!=|<|>)\s*(\d+(?:\.\d+)*)$")
 _BEGINS = re.compile(r"\s*\[\[\s*issue\s*\]\]")
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
@@ -117,13 +119,15 @@ def _of_file(path: Path) -> Iterator[Issue]:
         raise UsageError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {error}") from None
+    except RecursionError:
+        raise UsageError(f"{path}: its tables lie too deep in each other") from None
     issues = told.get("issue")
     if not isinstance(issues, list) or not all(isinstance(one, dict) for one in issues):
         raise UsageError(f"{path}: an issue begins with [[issue]]")
     for number, one in enumerate(issues, 1):
         try:
             yield _issue(one)
-        except (ValueError, TypeError, re.error) as error:
+        except (ValueError, TypeError, re.error, OverflowError, RecursionError) as error:
             raise UsageError(f"{path}: issue {number}{_place(text, number)}: {error}") from None
 
 
@@ -174,8 +178,19 @@ def _range(text: str) -> tuple[str, tuple[int, ...]]:
     return found[1], tuple(map(int, found[2].split(".")))
 
 
-def known_issues(report: Report, issues: Iterable[Issue]) -> tuple[Known, ...]:
-    """The issues that fit a report."""
-    return tuple(
-        Known(issue.name, issue.link, issue.word, by) for issue in issues if (by := issue.fits(report)) is not None
-    )
+def known_issues(report: Report, issues: Iterable[Issue]) -> tuple[tuple[Known, ...], tuple[str, ...]]:
+    """The issues that fit a report, and notes of those that could not be tried."""
+    from kdbg.triage.case import OutOfTime
+    from kdbg.triage.running import interrupted_after
+
+    found, notes = [], []
+    for issue in issues:
+        try:
+            with interrupted_after(SECONDS):
+                by = issue.fits(report)
+        except OutOfTime:
+            notes.append(f"known issue {issue.name}: its pattern takes longer than {SECONDS:g} s on this log")
+            continue
+        if by is not None:
+            found.append(Known(issue.name, issue.link, issue.word, by))
+    return tuple(found), tuple(notes)

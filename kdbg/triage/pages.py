@@ -48,7 +48,10 @@ def _kernel_scan(case: Case) -> Scan:
     """The leaves of the kernel's own space. Raises `Unsuited`."""
     from kdbg.kernels.leaves import leaf_scan
 
-    scan = leaf_scan(case.target)
+    try:
+        scan = leaf_scan(case.target)
+    except Error as error:
+        raise Unsuited(str(error)) from None
     if not scan.has_findings:
         raise Unsuited("its page tables are not x86's")
     return scan

@@ -63,7 +63,7 @@ def run(case: Case, one: Analyser, budget: float | None = None) -> tuple[list[Fi
     start = time.monotonic()
     case.allow(allowed)
     try:
-        with _interrupted_after(allowed * GRACE):
+        with interrupted_after(allowed * GRACE):
             for finding in one.run(case):
                 found.append(replace(finding, analyser=one.name))
                 if len(found) >= MOST_FINDINGS:
@@ -85,7 +85,7 @@ def run(case: Case, one: Analyser, budget: float | None = None) -> tuple[list[Fi
 
 
 @contextlib.contextmanager
-def _interrupted_after(seconds: float) -> Iterator[None]:
+def interrupted_after(seconds: float) -> Iterator[None]:
     """Raise `OutOfTime` in what does not look at the clock: only the main thread of a program can be interrupted."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -143,6 +143,27 @@ def test_a_table_that_is_none_is_told(make: Callable[[Path], object], tmp_path: 
         read_table(str(path))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{", "[1, 2]", '"dump"', '{"dump": [], "size": 1, "modified": 1, "outcome": "done"}',
+        '{"dump": "x", "size": "1", "modified": 1, "outcome": "done"}',
+        '{"dump": "x", "size": 1, "modified": 1, "outcome": "done", "findings": 5}',
+        '{"dump": "x", "size": 1, "modified": 1, "outcome": "done", "known": [5]}',
+    ],
+)  # fmt: skip
+def test_a_line_of_a_journal_that_is_no_row_is_left_out(line: str, tmp_path: Path) -> None:
+    (tmp_path / "table.journal").write_text(line + "\n")
+    store = Store(str(tmp_path / "table"))
+    assert store.rows == []
+    store.close()
+
+
+def test_a_directory_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a directory"):
+        Store(str(tmp_path))
+
+
 def test_names_that_are_no_text_are_kept(tmp_path: Path) -> None:
     table = str(tmp_path / "t.parquet")
     store = Store(table)

@@ -9,14 +9,14 @@ import pytest
 
 from kdbg.errors import UsageError
 from kdbg.triage.known import known_issues, read_known
-from kdbg.triage.report import Report
+from kdbg.triage.report import LogLine, Report
 from triage.reports import deadlock
 
 
 def fits(folder: Path, body: str, report: Report | None = None) -> str | None:
     """Why an issue that says so fits, or None."""
     (folder / "one.toml").write_text(f'[[issue]]\nname = "it"\n{body}\n')
-    found = known_issues(deadlock() if report is None else report, read_known([str(folder)]))
+    found, _ = known_issues(deadlock() if report is None else report, read_known([str(folder)]))
     return found[0].by if found else None
 
 
@@ -76,7 +76,7 @@ def test_a_known_issue_has_its_words(tmp_path: Path) -> None:
     )
     (tmp_path / "b.toml").write_text('[[issue]]\nname = "C"\nfinding = "*"\n')
     (tmp_path / "c.txt").write_text("not looked at")
-    found = known_issues(deadlock(), read_known([str(tmp_path)]))
+    found, _ = known_issues(deadlock(), read_known([str(tmp_path)]))
     assert [(one.name, one.link, one.word) for one in found] == [
         ("A", "https://example.org/1", "Fixed."),
         ("C", None, None),
@@ -127,3 +127,15 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         read_known([str(tmp_path / "nowhere.toml")])
     with pytest.raises(UsageError, match=r"no \*\.toml in it"):
         read_known([str(tmp_path)])
+
+
+def test_a_pattern_that_takes_for_ever_on_a_log_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nested repetitions try every way to part the text: 2 ** 60 of them."""
+    monkeypatch.setattr("kdbg.triage.known.SECONDS", 0.2)
+    (tmp_path / "a.toml").write_text(
+        '[[issue]]\nname = "slow"\nmessage = "(a+)+$"\n[[issue]]\nname = "next"\nmessage = "a!"\n'
+    )
+    report = replace(deadlock(), log=(LogLine(None, None, "a" * 60 + "!"),))
+    found, notes = known_issues(report, read_known([str(tmp_path)]))
+    assert [one.name for one in found] == ["next"]
+    assert notes == ("known issue slow: its pattern takes longer than 0.2 s on this log",)
