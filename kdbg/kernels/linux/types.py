@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from kdbg.errors import Error, FormatError, SymbolNotFound, TypeNotFound
 from kdbg.kernels.linux.keeping import kept
-from kdbg.kernels.linux.lists import elements
+from kdbg.kernels.linux.lists import nodes, offset_of
 from kdbg.symbols.btf import HEADER, LARGEST, MAGIC, BtfContainer
 from kdbg.symbols.model import Type
 from kdbg.symbols.space import TypeSpace
@@ -135,14 +135,27 @@ class _ModuleBtf:
         self.by_module: dict[int, tuple[int, int]] = {}
         try:
             head = kernel.image_symbol("btf_modules").address
-            for address in elements(kernel, head, "struct btf_module", "list", "btf_modules"):
-                entry = kernel.load("struct btf_module", address)
-                btf = entry.btf.load()
-                self.by_module[int(entry.module)] = int(btf.data), btf.data_size
-        except SymbolNotFound:
+            self.by_module.update(self._accepted(kernel, head))
+        except (SymbolNotFound, TypeNotFound):
             pass
         except Error as error:
             kernel.target.note(f"types of modules: {error}")
+
+    @staticmethod
+    def _accepted(kernel: Linux, head: int) -> Iterator[tuple[int, tuple[int, int]]]:
+        """Each entry of the list. Only the image's own types are asked: the modules' are what is being looked for.
+
+        Raises `TypeNotFound` for an image without BTF, whose modules' has nothing to count on from.
+        """
+        image = kernel.types.container(MAIN)
+        entry, btf = image.lookup("struct btf_module"), image.lookup("struct btf")
+        module_at, btf_at = offset_of(entry, "module"), offset_of(entry, "btf")
+        data_at, size = btf.member("data").offset, btf.member("data_size")
+        for node in nodes(kernel, head, "btf_modules"):
+            address = node - offset_of(entry, "list")
+            types = kernel.word(address + btf_at)
+            length = int.from_bytes(kernel.memory.read(types + size.offset, size.type.size), "little")
+            yield kernel.word(address + module_at), (kernel.word(types + data_at), length)
 
 
 class Variables:

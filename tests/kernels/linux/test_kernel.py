@@ -244,3 +244,20 @@ class TestRealGuests:
         start = names.index("do_idle")
         assert names[start : start + 3] == ["do_idle", "cpu_startup_entry", "rest_init"]
         assert {"start_kernel"} <= set(names[start:])
+
+
+def test_modules_have_no_types_where_the_image_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their BTF counts on from the image's; looking for the list of it must not look into the modules again."""
+    from kdbg.kernels.linux import types
+    from kdbg.symbols.btf import BtfContainer
+    from kdbg.symbols.btf_write import BtfWriter
+    from samples.linux import LinuxGuest
+
+    by_form = BtfWriter(64)
+    by_form.structure("task_struct", 64, [("pid", "int", 8)])
+    monkeypatch.setattr(types, "_main", lambda kernel: BtfContainer(by_form.build(), kernel.bits))
+    with kdbg.open(LinuxGuest(more_variables=("btf_modules",)).write(tmp_path / "guest.core")) as target:
+        assert target.type("struct task_struct").member("pid").offset == 8
+        assert [module.name for module in target.modules()] == ["sample_module"]
+        with pytest.raises(kdbg.TypeNotFound):
+            target.type("struct btf_module")
