@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 FILES = Path(__file__).parent / "files"
+REAL = Path(__file__).parent / "real"
 
 
 def names() -> list[str]:
@@ -40,7 +41,8 @@ def unpack(name: str, folder: Path) -> Path:
     path = folder / name
     if not path.exists():
         part = folder / f".{name}.{os.getpid()}"
-        with lzma.open(FILES / f"{name}.xz") as packed, part.open("wb") as plain:
+        source = next(folder for folder in (FILES, REAL) if (folder / f"{name}.xz").exists() or folder is REAL)
+        with lzma.open(source / f"{name}.xz") as packed, part.open("wb") as plain:
             shutil.copyfileobj(packed, plain, 1 << 20)
         part.replace(path)
     return path

@@ -19,7 +19,10 @@ from kdbg.lang.session import Session
 from samples.unpack import unpack
 
 HERE = Path(__file__).parent / "matrix"
-DUMPS = ("domu-panic.elf", "domu32.elf", "hvm.elf", "xen-tiny.core", "xen-tiny-pvh32.core")
+DUMPS = (
+    "domu-panic.elf", "domu32.elf", "hvm.elf", "xen-tiny.core", "xen-tiny-pvh32.core", "lx612-locks.elf",
+    "lx61-arm64.elf", "xen-linux-crash.core", "xen-host.vmcore",
+)  # fmt: skip
 LINES = 6
 LEFT_OUT = frozenset("$< $<< $> cat dmods log set load help $Q $q $% quit ! which".split())
 """What depends on this machine, or ends the session."""
@@ -39,8 +42,10 @@ def commands(target: kdbg.dump.Dump) -> Iterator[str]:
 
 def _address(target: kdbg.dump.Dump) -> int:
     with contextlib.suppress(kdbg.Error):
-        return next(iter(target.threads())).address
-    return next(iter(target.image.contexts[0][name] for name in ("rsp", "esp") if name in target.image.contexts[0]))
+        for thread in target.threads():
+            return thread.address
+    registers = target.image.contexts[0]
+    return next(registers[name] for name in ("rsp", "esp", "sp") if name in registers)
 
 
 def answers(name: str, folder: Path) -> str:
