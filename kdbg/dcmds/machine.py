@@ -116,7 +116,7 @@ def status_text(record: Status, _: View) -> str:
     lines = [f"debugging {record.kind} {record.file} ({record.bits}-bit){host}"]
     if record.kernel:
         machine = f" ({record.machine})" if record.machine else ""
-        lines.append(f"operating system: Linux {record.release} {record.version}{machine}")
+        lines.append(f"operating system: Linux {record.release} {record.version or ''}".rstrip() + machine)
         lines.append(f"recognised by: {record.recognised}")
         lines.append(f"symbols: {record.symbols} of the kernel, {len(record.modules)} modules")
     else:

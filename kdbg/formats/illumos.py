@@ -250,6 +250,12 @@ class IllumosDump(Image):
     # what it is
 
     @property
+    def names(self) -> dict[str, str]:
+        """As `Image.names`."""
+        members = {name: name for name in ("sysname", "nodename", "release", "machine")} | {"version": "version_name"}
+        return {name: _text(self.header[member]) for name, member in members.items()}
+
+    @property
     def panic_string(self) -> str:
         """The message of the panic; "" where there was none."""
         return _text(self.header.panicstring)
@@ -261,7 +267,7 @@ class IllumosDump(Image):
 
     def describe(self) -> Info:
         """What the dump is."""
-        header = self.header
+        header, names = self.header, self.names
         held = self._store.held()
         return Info(
             file=self.source.name,
@@ -274,8 +280,8 @@ class IllumosDump(Image):
             missing_why={"cut off": header.npages - held} if held < header.npages else {},
             complete=not self.damage,
             damage=tuple(self.damage),
-            kernel=" ".join(_text(header[name]) for name in ("sysname", "release", "version_name")),
-            host=_text(header.nodename),
+            kernel=" ".join(names[name] for name in ("sysname", "release", "version")),
+            host=names["nodename"],
             time=float(header.crashtime),
             details={
                 "version": header.version,

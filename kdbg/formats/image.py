@@ -110,6 +110,11 @@ class Image:
         return None
 
     @property
+    def names(self) -> Mapping[str, str]:
+        """The kernel's utsname by its members (sysname, nodename ...), as the dump's header has it; maybe none."""
+        return {}
+
+    @property
     def contexts(self) -> Sequence[Mapping[str, int]]:
         """Registers of each CPU context in the dump, by name."""
         return ()

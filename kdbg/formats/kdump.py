@@ -91,6 +91,9 @@ class Kdump(LinuxImage):
         for other in others:
             if not isinstance(other, Kdump) or mine.split is None or not mine.same_set(other.parts[0]):
                 raise FormatError(other.source.name, f"not of one split set with {self.source.name}")
+            twin = next((part for part in self.parts if part.overlaps(other.parts[0])), None)
+            if twin is not None:
+                raise FormatError(other.source.name, f"has the same pages as {twin.source.name}: was it given twice?")
             self.parts += other.parts
             self.damage += other.damage
         self.parts.sort(key=lambda part: part.split or (0, 0))
@@ -251,7 +254,7 @@ class Kdump(LinuxImage):
 
     @property
     def names(self) -> dict[str, str]:
-        """The kernel's utsname by its members, as the first header has it."""
+        """As `Image.names`, of the first header."""
         return {name: _text(self.parts[0].names[name]) for name in UTS}
 
     def describe(self) -> Info:

@@ -253,3 +253,15 @@ def test_a_whole_kernel_answers_as_its_domain_core_does(whole_kernel: dict[str, 
 def test_with_the_namelist_beside_it(whole_kernel: dict[str, Path]) -> None:
     with kdbg.open(whole_kernel["unix"], whole_kernel["vmcore"]) as both, kdbg.open(whole_kernel["vmcore"]) as alone:
         assert [t.address for t in both.threads()] == [t.address for t in alone.threads()]
+
+
+def test_status_of_a_kernel_that_is_cut_off(whole_kernel: dict[str, Path], tmp_path: Path) -> None:
+    """The dump's header tells of the system what its pages do not any more; what is lost is said."""
+    whole = whole_kernel["vmcore"].read_bytes()
+    (tmp_path / "cut").write_bytes(whole[: len(whole) // 2])
+    with kdbg.open(whole_kernel["vmcore"]) as dump, kdbg.open(tmp_path / "cut") as rest:
+        (sound,), (status,) = dump.run("::status"), rest.run("::status")
+    assert sound.damage == ()
+    assert (status.node, status.release, status.version, status.machine) == ("sample-host", "5.11", "builder", "i86pc")
+    (damage,) = status.damage
+    assert "pages, the file holds" in damage

@@ -33,6 +33,8 @@ class Status:
     """"hypervisor" or "domain 0": which of the two that are in a dump of Solaris xVM; None for all others."""
     hypervisor_pages: int | None = None
     """Pages of the hypervisor's in such a dump."""
+    damage: tuple[str, ...] = ()
+    """What is wrong with the dump, a sentence each."""
 
 
 @dcmd(
@@ -68,6 +70,7 @@ def status(call: Call) -> Iterator[Status]:
         content=image.content if native else None,
         panicked=None if below is None else "hypervisor" if below else "domain 0",
         hypervisor_pages=image.hypervisor_pages if native and image.hypervisor_pages else None,
+        damage=tuple(image.damage),
     )
 
 
@@ -99,6 +102,7 @@ def _status_text(record: Status) -> str:
         lines.append(f"panicked: the {who} domain 0{pages}")
     if record.content is not None:
         lines.append(f"dump content: {record.content}")
+    lines += [f"damage: {sentence}" for sentence in record.damage]
     return "\n".join(lines)
 
 

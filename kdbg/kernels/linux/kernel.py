@@ -215,10 +215,17 @@ class Linux(Kernel):
 
     @functools.cached_property
     def uname(self) -> dict[str, str]:
-        """The system's names by member of struct new_utsname: those of the first namespace, or what the banner says."""
-        if self._uts is None:
-            return {"sysname": "Linux", "nodename": "", "release": self.release, "version": self.version, "machine": ""}
-        return dict(zip(UTS_FIELDS, self._uts, strict=True))
+        """The system's names by member of struct new_utsname: those of the first namespace.
+
+        Where the dump lacks them, what the banner and the dump's own header say.
+        """
+        if self._uts is not None:
+            return dict(zip(UTS_FIELDS, self._uts, strict=True))
+        told = self.target.image.names
+        if told.get("release") != self.release:
+            told = {}
+        known = {"sysname": "Linux", "release": self.release} | ({"version": self.version} if self.version else {})
+        return {name: known.get(name) or told.get(name, "") for name in UTS_FIELDS}
 
     @functools.cached_property
     def _uts(self) -> tuple[str, ...] | None:

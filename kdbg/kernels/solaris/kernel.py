@@ -92,12 +92,15 @@ class Solaris(Kernel):
 
     @functools.cached_property
     def uname(self) -> dict[str, str]:
-        """Struct utsname as text by member: sysname, nodename, release, version, machine; empty if unreadable."""
+        """Struct utsname as text by member: sysname, nodename, release, version, machine.
+
+        Where the dump lacks it, as the dump's own header has it; empty where that has none.
+        """
         try:
             found = self.variable_value("utsname").load()
             return {name: found[name].string() for name in ("sysname", "nodename", "release", "version", "machine")}
         except Error:
-            return {}
+            return dict(self.target.image.names)
 
     @functools.cached_property
     def platform(self) -> str:
