@@ -145,6 +145,11 @@ class Part:
             return False
         return all(bytes(self.bitmap(number)) == bytes(other.bitmap(number)) for number in (1, 2))
 
+    def overlaps(self, other: Part) -> bool:
+        """Whether another file of the set is to hold some of the same frames."""
+        (first, end), (start, stop) = self.split or (0, 0), other.split or (0, 0)
+        return max(first, start) < min(end, stop)
+
     def bitmap(self, number: int) -> NDArray[np.uint8]:
         """Bitmap 1 (pages that exist) or 2 (pages in the file): uint8[bytes], a bit a frame, lowest first."""
         import numpy as np

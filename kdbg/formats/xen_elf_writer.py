@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+from kdbg.errors import FormatError
 from kdbg.formats.elf import EM_386, EM_X86_64, ET_CORE
 from kdbg.formats.image import PAGE, Image
 from kdbg.formats.writing import Frames, content_of, growing, page_bytes
@@ -22,6 +23,8 @@ SHT_STRTAB, SHT_NOTE, SHT_PROGBITS = 3, 7, 1
 
 def write(image: Image, path: str, frames: Frames | None = None) -> int:
     """Write the pages (all, or those of ``frames``); the number of pages written. Raises `FormatError`."""
+    if image.architecture == "arm64":
+        raise FormatError(path, "this format has registers of x86 only, the dump is of arm64: write elf or kdump")
     held = content_of(image, frames).held.tolist()
     contexts, slot = _contexts(image)
     sections: list[tuple[str, int, bytes, int, int]] = [

@@ -160,6 +160,14 @@ def test_files_that_are_no_set_are_refused(tmp_path: Path) -> None:
         opened_set(tmp_path, [KdumpShape().data(PAGES), one[1]])
 
 
+def test_a_file_of_a_set_given_twice_is_refused(tmp_path: Path) -> None:
+    files = split(PAGES, RANGES)
+    with pytest.raises(kdbg.FormatError, match=r"same pages as .*part-0: was it given twice") as caught:
+        opened_set(tmp_path, [files[0], files[2], files[0]])
+    assert str(tmp_path / "part-2") in str(caught.value)
+    holds(opened_set(tmp_path, [*files, files[1]]), PAGES)  # empty ones do no harm
+
+
 # --- damage ---------------------------------------------------------------------------------------------------------
 
 

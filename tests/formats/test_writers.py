@@ -113,6 +113,9 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
             convert(paravirtual, str(tmp_path / "out"), form)
     with pytest.raises(kdbg.FormatError, match="native illumos dump"):
         convert(source(tmp_path), str(tmp_path / "out"), "vmcore")
+    (tmp_path / "arm").mkdir()
+    with pytest.raises(kdbg.FormatError, match="of arm64: write elf"):
+        convert(source(tmp_path / "arm", EM_AARCH64), str(tmp_path / "out"), "xen-elf")
     with pytest.raises(kdbg.Error, match="not written"):
         convert(source(tmp_path), str(tmp_path / "out"), "lkcd")
     far = opened(tmp_path / "far", lime([(1 << 63, page(1))]))
