@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from kdbg.errors import Error, FormatError, SymbolNotFound, TypeNotFound
+from kdbg.errors import Error, FormatError, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.kernels.linux.keeping import kept
 from kdbg.kernels.linux.lists import nodes, offset_of
 from kdbg.symbols.btf import HEADER, LARGEST, MAGIC, BtfContainer
@@ -76,12 +76,12 @@ def _main(kernel: Linux) -> BtfContainer:
     """The image's types; where it carries none, a debug file's, or those that its structures show. Raises `Error`."""
     try:
         return _of_image(kernel)
-    except TypeNotFound:
+    except TypeNotFound as error:
         if kernel.debug_info:
             return kernel.debug_info.module(MAIN).types  # type: ignore[return-value]  # it answers as BTF does
         from kdbg.kernels.linux.probe import probed_types
 
-        return probed_types(kernel)
+        return probed_types(kernel, error.reason)
 
 
 def _of_image(kernel: Linux) -> BtfContainer:
@@ -94,6 +94,8 @@ def _of_image(kernel: Linux) -> BtfContainer:
         return BtfContainer(kernel.mapping.read(start, end - start), kernel.bits, keep=kept(kernel, "btf"))
     except SymbolNotFound:
         return _by_header(kernel)
+    except ReadError as error:
+        raise TypeNotFound(MAIN, f"the kernel's types (BTF) cannot be read: {error}") from None
 
 
 def _by_header(kernel: Linux) -> BtfContainer:

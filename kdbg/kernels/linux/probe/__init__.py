@@ -15,21 +15,22 @@ from typing import TYPE_CHECKING
 from kdbg.errors import Error, TypeNotFound
 from kdbg.kernels.linux.probe.table import Heads, Table
 
-NONE = "the kernel carries no types (no BTF in its image)"
-
 if TYPE_CHECKING:
     from kdbg.kernels.linux.kernel import Linux
     from kdbg.symbols.btf import BtfContainer
 
 
-def probed_types(kernel: Linux) -> BtfContainer:
-    """The types that were found, with a note of what was not. Raises `TypeNotFound` where not even tasks were."""
+def probed_types(kernel: Linux, why: str) -> BtfContainer:
+    """The types that were found, with a note of what was not; ``why`` the kernel's own are not had.
+
+    Raises `TypeNotFound` where not even tasks were found.
+    """
     table = Table(kernel)
     if not probe(table):
-        raise TypeNotFound("vmlinux", f"{NONE}, and no tasks were found by their form")
+        raise TypeNotFound("vmlinux", f"{why}, and no tasks were found by their form")
     kernel.part(Heads).update(table.heads)
     missing = f"; not found: {', '.join(table.missing)}" if table.missing else ""
-    kernel.target.note(f"{NONE}: members were found by their form{missing}")
+    kernel.target.note(f"{why}: members were found by their form{missing}")
     return table.container()
 
 
