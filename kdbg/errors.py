@@ -7,6 +7,7 @@
     │   └── Missing            translated, but the dump does not hold the page     .why
     ├── SymbolNotFound         no symbol (or module) of that name or address       .name
     ├── TypeNotFound           no type or member of that name                      .name
+    │   └── WrongType          a type that cannot be used so (a TypeError, too)
     ├── StructureError         a list, tree or table of the kernel is damaged      .address
     └── CommandError           a command could not be done
         ├── UsageError         ... because it was called wrongly
@@ -90,6 +91,13 @@ class TypeNotFound(Error):
         super().__init__(f"{name}: {reason}")
         self.name = name
         self.reason = reason
+
+
+class WrongType(TypeNotFound, TypeError):
+    """A type that cannot be used as it is: a number out of a function, elements of what has none.
+
+    Python's own error for that, and one of ours: the types are the dump's, and may be damaged.
+    """
 
 
 class StructureError(Error):

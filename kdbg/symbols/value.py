@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from kdbg.errors import ReadError, TypeNotFound
+from kdbg.errors import ReadError, TypeNotFound, WrongType
 from kdbg.symbols.model import Encoding, Kind, Member, Type
 
 MOST_LOADED = 64 << 20
@@ -106,7 +106,7 @@ class Value:
         if resolved.kind is Kind.INTEGER and resolved.encoding is not None:
             return decode_integer(self.bytes(), resolved.encoding, 0)
         if resolved.kind in (Kind.STRUCT, Kind.UNION, Kind.ARRAY, Kind.FUNCTION):
-            raise TypeError(f"{self.type.spelling} is not a number")
+            raise WrongType(self.type.spelling, "it is not a number")
         return int.from_bytes(self.bytes(), "little", signed=resolved.kind is Kind.ENUM)
 
     __index__ = __int__
@@ -182,7 +182,7 @@ class Value:
         resolved = self.type.resolved
         element = resolved.reference
         if element is None or resolved.kind not in (Kind.ARRAY, Kind.POINTER):
-            raise TypeError(f"{self.type.spelling} has no elements")
+            raise WrongType(self.type.spelling, "it has no elements")
         offset, data = at * element.size, None
         if resolved.kind is Kind.ARRAY and self._data is not None and 0 <= offset <= len(self._data) - element.size:
             data = self._data[offset : offset + element.size]
