@@ -131,6 +131,13 @@ def test_text_that_the_core_left_out_comes_from_the_file() -> None:
     assert process("cut").read(truth()["cut"]["symbols"]["main"], 4) == b"\x55\x48\x89\xe5"
 
 
+def test_status_says_that_the_program_is_not_there() -> None:
+    (alone,), (both,) = process("cut", with_files=False).run("::status"), process("cut").run("::status")
+    assert alone.notes[-1].startswith("the file of the program is not here")
+    assert "`kdbg cut.core PROGRAM`" in alone.notes[-1]
+    assert both.notes == ()
+
+
 def test_a_file_of_another_build_is_named_and_not_read(tmp_path: Path) -> None:
     other = tmp_path / "cut"
     data = bytearray(Path(unpacked("cut")).read_bytes())
@@ -201,7 +208,7 @@ def test_status_has_mdbs_form() -> None:
     pid = truth()["threads"]["pid"]
     assert (
         text("threads", "::status")
-        .splitlines()[-1]
+        .splitlines()[4]
         .startswith(f"status: process terminated by SIGABRT (Abort), pid={pid} uid=0")
     )
 

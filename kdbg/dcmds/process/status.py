@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -82,8 +83,16 @@ def _status(call: Call) -> Status:
         message=notes.panic or _libc_message(target),
         threads=len(notes.threads),
         damage=tuple(core.damage),
-        notes=tuple(note for note in target.notes if note not in core.damage),
+        notes=(*(note for note in target.notes if note not in core.damage), *_without_program(target)),
     )
+
+
+def _without_program(target: Any) -> Iterator[str]:
+    """What to do where nothing names the program's code: its file is not there, and the core has no symbols of it."""
+    main = target.loaded.main
+    if main is not None and main.file is None and not target.loaded.embedded_tables(main):
+        core = os.path.basename(target.name)
+        yield f"the file of the program is not here, or is another: `kdbg {core} PROGRAM` names its functions"
 
 
 def _libc_message(target: Any) -> str | None:
