@@ -80,13 +80,44 @@ class Store:
         _arrow()
         if os.path.isdir(path):
             raise UsageError(f"{path}: a directory, where the table is to be")
-        if os.path.exists(path):
-            self._take(read_table(path))
-        self._take(self._journalled())
+        self._journal = self._locked_journal()
         try:
-            self._journal = open(self._journal_path, "a", encoding="utf-8")  # noqa: SIM115
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}") from None
+            if os.path.exists(path):
+                self._take(read_table(path))
+            self._take(self._journalled())
+        except BaseException:
+            self._drop_journal(only_empty=True)
+            raise
+
+    def _locked_journal(self) -> TextIO:
+        """The journal, which is this run's alone until it is closed. Raises `UsageError`."""
+        import fcntl
+
+        while True:
+            try:
+                journal = open(self._journal_path, "a", encoding="utf-8")  # noqa: SIM115
+            except OSError as error:
+                raise UsageError(f"{self.path}: {error.strerror}") from None
+            try:
+                fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                journal.close()
+                raise UsageError(f"{self.path}: another run is filling it") from None
+            except OSError:
+                return journal  # a file system without locks
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(journal.fileno()), os.stat(self._journal_path)):
+                    return journal
+            journal.close()  # of a run that has ended meanwhile
+
+    def _drop_journal(self, only_empty: bool = False) -> None:
+        """Let the journal go, and the lock with it."""
+        assert self._journal is not None
+        with contextlib.suppress(OSError):
+            if not only_empty or not os.path.getsize(self._journal_path):
+                os.unlink(self._journal_path)
+        self._journal.close()
+        self._journal = None
 
     @property
     def _journal_path(self) -> str:
@@ -126,7 +157,5 @@ class Store:
         """Make the table of all rows. Raises `Error`; then the journal stays."""
         if self._journal is None or self.path is None:
             return
-        self._journal.close()
         write_table(self.path, self._rows.values())
-        os.unlink(self._journal_path)
-        self._journal = None
+        self._drop_journal()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -157,6 +158,23 @@ def test_a_line_of_a_journal_that_is_no_row_is_left_out(line: str, tmp_path: Pat
     store = Store(str(tmp_path / "table"))
     assert store.rows == []
     store.close()
+
+
+def test_a_table_is_filled_by_one_run_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "table"
+    first = Store(str(path))
+    with pytest.raises(UsageError, match="another run is filling it"):
+        Store(str(path))
+    first.close()
+    Store(str(path)).close()
+    assert os.listdir(tmp_path) == ["table"]
+
+
+def test_what_is_no_table_stays_alone(tmp_path: Path) -> None:
+    (tmp_path / "table").write_text("no parquet")
+    with pytest.raises(UsageError, match="no table of a fleet"):
+        Store(str(tmp_path / "table"))
+    assert os.listdir(tmp_path) == ["table"]
 
 
 def test_a_directory_is_no_table(tmp_path: Path) -> None:
