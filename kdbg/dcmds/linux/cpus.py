@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kdbg.dcmds.linux.failing import about
 from kdbg.dcmds.registry import OPTIONAL, Call, Table, View, dcmd, flag
-from kdbg.errors import CommandError, Error
+from kdbg.errors import CommandError
 from kdbg.kernels.linux.runqueues import CpuInfo, cpu_infos
 
 
@@ -59,10 +60,8 @@ class CpuTable(Table):
 )
 def cpuinfo(call: Call) -> Iterator[CpuInfo]:
     """All CPUs, or one."""
-    try:
+    with about("CPUs", call.kernel):
         found = list(cpu_infos(call.kernel, with_queues=bool(call.options.v)))
-    except Error as error:
-        raise CommandError(f"CPUs: {error}") from None
     if not found:
         raise CommandError("the run queues of the CPUs are not found")
     matching = [one for one in found if not call.explicit or call.address in (one.id, one.address)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kdbg.dcmds.linux.failing import about
 from kdbg.dcmds.linux.threads import read_thread
 from kdbg.dcmds.registry import OPTIONAL, REQUIRED, Call, Table, dcmd, decimal, hexadecimal, padded_pointer, text
-from kdbg.errors import CommandError, Error, UsageError
+from kdbg.errors import CommandError, UsageError
 from kdbg.kernels.linux.files import Mount, OpenFile, mounts, open_files
 from kdbg.kernels.linux.tasks import Tasks
 
@@ -32,10 +33,8 @@ def pfiles(call: Call) -> Iterator[OpenFile]:
     if not thread.files:
         call.warn(f"{call.address:x} ({thread.name}): it has no open files any more")
         return
-    try:
+    with about(f"{call.address:x} ({thread.name})", call.kernel):
         yield from open_files(call.kernel, thread.files)
-    except Error as error:
-        raise CommandError(f"{call.address:x} ({thread.name}): {error}") from None
 
 
 @dcmd(
@@ -80,17 +79,13 @@ MOUNTS = Table((padded_pointer("ADDR", "address"), text("TYPE", "type", 11), tex
 def show_mounts(call: Call) -> Iterator[Mount]:
     """The mounts of the first process's namespace, or of that of the task at the address."""
     kernel = call.kernel
-    try:
+    with about("mounts", call.kernel):
         part: Tasks = kernel.part(Tasks)
         task = call.address if call.explicit else _first_process(part)
         namespaces = part.load(task)["namespaces"]
         if not namespaces:
             raise CommandError(f"{task:x}: it has left its namespaces")
         yield from mounts(kernel, int(kernel.at("struct nsproxy", namespaces).mnt_ns))
-    except CommandError:
-        raise
-    except Error as error:
-        raise CommandError(f"mounts: {error}") from None
 
 
 def _first_process(part: Tasks) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kdbg.dcmds.linux.failing import about
 from kdbg.dcmds.registry import NONE, OPTIONAL, Call, Table, View, dcmd, flag
-from kdbg.errors import CommandError, Error
+from kdbg.errors import CommandError
 from kdbg.kernels.linux.interrupts import EventChannel, event_channels
 from kdbg.kernels.linux.irqs import Interrupt, interrupts
 
@@ -96,13 +97,11 @@ def ranges(numbers: tuple[int, ...]) -> str:
 def show_interrupts(call: Call) -> Iterator[Interrupt]:
     """All interrupts, or one."""
     found = False
-    try:
+    with about("interrupts", call.kernel):
         for record in interrupts(call.kernel):
             wanted = call.address in (record.irq, record.address) if call.explicit else call.options.a or record.shown
             if wanted:
                 found = True
                 yield record
-    except Error as error:
-        raise CommandError(f"interrupts: {error}") from None
     if call.explicit and not found:
         raise CommandError(f"{call.address:x} is neither an interrupt's number nor the address of an irq_desc")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kdbg.dcmds.linux.failing import about
 from kdbg.dcmds.linux.slabs import size_text
 from kdbg.dcmds.registry import (
     OPTIONAL,
@@ -54,14 +55,12 @@ AREAS = Table(
 )
 def vmalloc(call: Call) -> Iterator[VmapArea]:
     """All areas, or the one that holds the address."""
-    try:
+    with about("vmalloc areas", call.kernel):
         part: VmapAreas = call.kernel.part(VmapAreas)
         if not call.explicit:
             yield from part.all()
             return
         found = part.holding(call.address)
-    except Error as error:
-        raise CommandError(f"vmalloc areas: {error}") from None
     if found is None:
         raise CommandError(f"{call.address:x}: it lies in no vmalloc area")
     yield found
@@ -70,11 +69,9 @@ def vmalloc(call: Call) -> Iterator[VmapArea]:
 @walker("vmap_area", "vmalloc areas: their struct vmap_area, ascending", module=MODULE)
 def vmap_areas(walk: Walk) -> Iterator[int]:
     """Addresses of all struct vmap_areas."""
-    try:
+    with about("vmalloc areas", walk.kernel, WalkError):
         part: VmapAreas = walk.kernel.part(VmapAreas)
         yield from (area.address for area in part.all())
-    except Error as error:
-        raise WalkError(f"vmalloc areas: {error}") from None
 
 
 # per-CPU variables

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from kdbg.dcmds.linux.failing import about
 from kdbg.dcmds.registry import REQUIRED, Call, Table, View, dcmd, flag, number
-from kdbg.errors import CommandError, Error
+from kdbg.errors import CommandError
 from kdbg.kernels.linux.pages import Virtual
 from kdbg.vm.search import Pattern, search
 
@@ -77,9 +78,7 @@ def kgrep(call: Call) -> Iterator[Found]:
 
     pattern = Pattern(call.address, size, mask, options.d)
     end = options.A if options.A is not None else 1 << 64
-    try:
+    with about("kgrep", call.kernel):
         virtual = kernel.part(Virtual)
         for hit in search(target.image, pattern, options.a or 0, end, tell):  # type: ignore[attr-defined]
             yield Found(virtual.address_of(hit.physical), hit.physical, hit.value)
-    except Error as error:
-        raise CommandError(f"kgrep: {error}") from None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kdbg.dcmds.linux.failing import about
 from kdbg.dcmds.linux.threads import read_thread
 from kdbg.dcmds.registry import REQUIRED, Call, Table, View, dcmd
-from kdbg.errors import CommandError, Error
+from kdbg.errors import CommandError
 from kdbg.kernels.linux.areas import Area, Areas
 
 MODULE = "linux"
@@ -47,8 +48,6 @@ def pmap(call: Call) -> Iterator[Area]:
     thread = read_thread(call, call.address, living=True)
     if not thread.mm:
         raise CommandError(f"{call.address:x} ({thread.name}): it has no address space of its own")
-    try:
+    with about(f"{call.address:x} ({thread.name})", call.kernel):
         part: Areas = call.kernel.part(Areas)
         yield from part.of(thread.mm)
-    except Error as error:
-        raise CommandError(f"{call.address:x} ({thread.name}): {error}") from None

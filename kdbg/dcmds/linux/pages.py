@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kdbg.dcmds.linux.failing import about
 from kdbg.dcmds.registry import (
     NONE,
     REQUIRED,
@@ -18,7 +19,7 @@ from kdbg.dcmds.registry import (
     padded_pointer,
     text,
 )
-from kdbg.errors import CommandError, Error
+from kdbg.errors import CommandError
 from kdbg.kernels.linux.pagekinds import PageKinds, PageRecord
 
 MODULE = "linux"
@@ -74,11 +75,9 @@ def _use_text(record: MemoryUse, view: View) -> str:
 )
 def memstat(call: Call) -> Iterator[MemoryUse]:
     """Pages by kind, and their sum."""
-    try:
+    with about("memstat", call.kernel):
         part: PageKinds = call.kernel.part(PageKinds)
         counts = {one.kind: one.pages for one in part.counts()}
-    except Error as error:
-        raise CommandError(f"memstat: {error}") from None
     total = sum(counts.values())
     for kind in NAMES:
         pages = counts.get(kind, 0)
@@ -114,12 +113,10 @@ PAGES = Table(
 )
 def page(call: Call) -> Iterator[PageRecord]:
     """The page of that number, or whose struct page holds the address."""
-    try:
+    with about(f"{call.address:x}", call.kernel):
         part: PageKinds = call.kernel.part(PageKinds)
         place = part.pages.page_of(call.address)
         found = part.page(call.address if place is None else place)
-    except Error as error:
-        raise CommandError(f"{call.address:x}: {error}") from None
     if found is None:
         raise CommandError(f"{call.address:x}: neither the number of a frame of the machine nor in a struct page")
     yield found

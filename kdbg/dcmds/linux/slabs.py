@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kdbg.dcmds.linux.failing import about
 from kdbg.dcmds.registry import (
     OPTIONAL,
     Call,
@@ -17,7 +18,6 @@ from kdbg.dcmds.registry import (
     text,
     word,
 )
-from kdbg.errors import CommandError, Error
 from kdbg.kernels.linux.slab_forms import Slab
 from kdbg.kernels.linux.slabs import CacheUse, SlabCache, SlabCaches, cache_use, use_of_caches
 from kdbg.kernels.linux.slub import SlabPages
@@ -54,13 +54,11 @@ def size_text(size: int) -> str:
 def kmem_cache(call: Call) -> Iterator[SlabCache]:
     """All caches, or the one at the address."""
     part: SlabCaches = call.kernel.part(SlabCaches)
-    try:
+    with about("slab caches", call.kernel):
         for address in (call.address,) if call.explicit else part.walk():
             found = part.record(address)
             if call.options.n is None or call.options.n in found.name:
                 yield found
-    except Error as error:
-        raise CommandError(f"slab caches: {error}") from None
 
 
 # what they hold
@@ -116,7 +114,7 @@ class UseTable(Table):
 )
 def kmastat(call: Call) -> Iterator[CacheUse | UseTotal]:
     """All caches, then their sum; or the cache at the address."""
-    try:
+    with about("slab caches", call.kernel):
         if call.explicit:
             yield cache_use(call.kernel, call.address)
             return
@@ -127,8 +125,6 @@ def kmastat(call: Call) -> Iterator[CacheUse | UseTotal]:
                 yield found
         yield UseTotal(memory, slabs)
         _say_unread(call, call.kernel.part(SlabPages))
-    except Error as error:
-        raise CommandError(f"slab caches: {error}") from None
 
 
 def _say_unread(call: Call, swept: SlabPages) -> None:
@@ -173,7 +169,7 @@ _MEMBERS = ("address", "cache", "pfn", "pages", "first", "objects", "in_use", "f
 def kmem_slabs(call: Call) -> Iterator[ShownSlab]:
     """Slabs of one cache or all."""
     kernel = call.kernel
-    try:
+    with about("slabs", call.kernel):
         swept: SlabPages = kernel.part(SlabPages)
         for address in (call.address,) if call.explicit else kernel.part(SlabCaches).walk():
             cache = swept.slubs.cache(address)
@@ -188,8 +184,6 @@ def kmem_slabs(call: Call) -> Iterator[ShownSlab]:
                 told = {name: getattr(slab, name) for name in _MEMBERS} | {"in_use": in_use}
                 yield ShownSlab(**told, cache_name=cache.name, cpu=next((cpu for cpu, _ in on_cpu), None))
         _say_unread(call, swept)
-    except Error as error:
-        raise CommandError(f"slabs: {error}") from None
 
 
 # whether they are whole
@@ -228,7 +222,7 @@ def kmem_verify(call: Call) -> Iterator[Integrity]:
     from kdbg.kernels.linux.slab_check import verify
 
     kernel = call.kernel
-    try:
+    with about("slabs", call.kernel):
         swept: SlabPages = kernel.part(SlabPages)
         for address in (call.address,) if call.explicit else kernel.part(SlabCaches).walk():
             yield Integrity(address, swept.slubs.cache(address).name, tuple(verify(swept, address)))
@@ -238,5 +232,3 @@ def kmem_verify(call: Call) -> Iterator[Integrity]:
                 count = swept.totals(address).slabs
                 yield Integrity(address, "?", (f"{count} slabs name it as their cache, and it is no cache",))
         _say_unread(call, swept)
-    except Error as error:
-        raise CommandError(f"slabs: {error}") from None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kdbg.dcmds.linux.failing import about
 from kdbg.dcmds.registry import OPTIONAL, Call, Table, View, dcmd, flag, word
-from kdbg.errors import CommandError, Error, UsageError
+from kdbg.errors import CommandError, UsageError
 from kdbg.kernels.linux.sockets import FAMILIES, Socket, Sockets
 
 LISTENING = ("LISTEN",)
@@ -63,7 +64,7 @@ def netstat(call: Call) -> Iterator[Socket]:
     if options.f is not None and options.f not in FAMILIES.values():
         raise UsageError(f"netstat: no family of sockets is called {options.f}")
     found = False
-    try:
+    with about("sockets", call.kernel):
         pid = None if options.p is None else call.session.number(options.p)
         part: Sockets = call.kernel.part(Sockets)
         for record in part.walk():
@@ -77,7 +78,5 @@ def netstat(call: Call) -> Iterator[Socket]:
             if wanted:
                 found = True
                 yield record
-    except Error as error:
-        raise CommandError(f"sockets: {error}") from None
     if call.explicit and not found:
         raise CommandError(f"{call.address:x} is the address of no socket that is found")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kdbg.dcmds.linux.failing import about
 from kdbg.dcmds.registry import OPTIONAL, Call, Table, View, dcmd, flag, number
-from kdbg.errors import CommandError, Error
+from kdbg.errors import CommandError
 from kdbg.kernels.linux.timers import Timer, Timers
 
 
@@ -35,8 +36,8 @@ class TimerTable(Table):
     needs=("kernel",),
     module="linux",
     options=[
-        flag("h", "only those of high resolution"),
-        flag("w", "only those of the wheel"),
+        flag("h", "those of high resolution"),
+        flag("w", "those of the wheel; neither of both: all"),
         number("c", "cpuid", "only those of that CPU"),
     ],
     table=TimerTable(),
@@ -48,15 +49,13 @@ class TimerTable(Table):
 def timers(call: Call) -> Iterator[Timer]:
     """All timers, or one."""
     options, found = call.options, False
-    try:
+    with about("timers", call.kernel):
         part: Timers = call.kernel.part(Timers)
         for record in part.walk():
             of_wheel = record.base == "wheel"
-            wanted = not (options.h and of_wheel) and not (options.w and not of_wheel)
+            wanted = options.h == options.w or bool(options.w) == of_wheel
             if wanted and options.c in (None, record.cpu) and (not call.explicit or record.address == call.address):
                 found = True
                 yield record
-    except Error as error:
-        raise CommandError(f"timers: {error}") from None
     if call.explicit and not found:
         raise CommandError(f"{call.address:x} is the address of no timer that is set")

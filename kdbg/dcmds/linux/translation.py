@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kdbg.dcmds.linux.failing import about
 from kdbg.dcmds.pagescan import TableStep, scan_heading, scan_text, step_heading, step_text, walk_steps
 from kdbg.dcmds.pagetables import Level, Place, by_tables, place_text
 from kdbg.dcmds.registry import NONE, REQUIRED, Call, View, dcmd, number, word
-from kdbg.errors import CommandError, Error
+from kdbg.errors import CommandError
 from kdbg.kernels.leaves import leaf_scan
 from kdbg.kernels.linux.areas import space_of_mm
 from kdbg.kernels.linux.regions import Regions
@@ -34,14 +35,10 @@ def space_of(call: Call) -> AddressSpace:
     options = call.options
     if options.p is not None and options.a is not None:
         raise CommandError(f"{call.name}: only one of -p and -a can be given")
-    try:
+    with about(f"{call.name}", call.kernel):
         if options.p is not None:
             return target.space_for(process=options.p)  # type: ignore[no-any-return]
         return target.space if options.a is None else space_of_mm(call.kernel, options.a)
-    except CommandError:
-        raise
-    except Error as error:
-        raise CommandError(f"{call.name}: {error}") from None
 
 
 @dcmd(
@@ -60,12 +57,8 @@ def space_of(call: Call) -> AddressSpace:
 )
 def vtop(call: Call) -> Iterator[Place]:
     """The guest-physical address."""
-    try:
+    with about("failed to get physical mapping", call.kernel):
         found = space_of(call).translate(call.address)
-    except CommandError:
-        raise
-    except Error as error:
-        raise CommandError(f"failed to get physical mapping: {error}") from None
     if found.pfn is None or found.physical is None:
         raise CommandError(f"failed to get physical mapping: no page of the guest has frame {found.mfn or 0:x}")
     yield Place(call.address, found.pfn, found.mfn, found.physical)

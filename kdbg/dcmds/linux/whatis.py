@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from kdbg.dcmds.linux.failing import about
 from kdbg.dcmds.registry import REQUIRED_AFTER_OPTIONS, Call, View, dcmd, flag
-from kdbg.errors import CommandError, Error
+from kdbg.errors import CommandError
 from kdbg.kernels.linux.whatis import Whatis, Whereabouts
 from kdbg.records import Text
 
@@ -119,7 +120,7 @@ def whatis(call: Call) -> Iterator[Whatis | Text]:
         raise CommandError("whatis: cannot be output into a pipe")
     part: Whereabouts = call.kernel.part(Whereabouts)
     said: list[str] = []
-    try:
+    with about(f"{call.address:x}", call.kernel):
         for answer in part.answers(call.address, said.append):
             if options.v:
                 yield from map(Text, said)
@@ -127,5 +128,3 @@ def whatis(call: Call) -> Iterator[Whatis | Text]:
             yield answer
             if not options.a and answer.kind not in ("physical", "user"):
                 return
-    except Error as error:
-        raise CommandError(f"{call.address:x}: {error}") from None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kdbg.dcmds.linux.failing import about
 from kdbg.dcmds.registry import OPTIONAL, Call, Table, View, dcmd, flag
-from kdbg.errors import CommandError, Error
+from kdbg.errors import CommandError
 from kdbg.kernels.linux.workqueues import INACTIVE, PENDING, RUNNING, Pool, Queue, Work, WorkQueues
 
 
@@ -80,11 +81,9 @@ class PoolTable(Table):
 )
 def workqueues(call: Call) -> Iterator[Queue | Pool]:
     """All queues or pools, or one."""
-    try:
+    with about("work queues", call.kernel):
         part: WorkQueues = call.kernel.part(WorkQueues)
         records: list[Queue] | list[Pool] = part.pools() if call.options.p else part.queues()
-    except Error as error:
-        raise CommandError(f"work queues: {error}") from None
     if call.explicit and all(record.address != call.address for record in records):
         raise CommandError(
             f"{call.address:x} is the address of no {'pool of workers' if call.options.p else 'work queue'}"

@@ -34,6 +34,11 @@ def probed_types(kernel: Linux, why: str) -> BtfContainer:
     return table.container()
 
 
+def found_by_form(kernel: Linux) -> bool:
+    """Whether that is what the kernel's types are, as far as they were asked for."""
+    return bool(kernel.part(Heads))
+
+
 def probe(table: Table) -> bool:
     """Find what there is; False where not even tasks are found."""
     from kdbg.kernels.linux.probe import cpus, declared, files, memory, pages, slabs, tasks
