@@ -46,7 +46,13 @@ class ChannelTable(Table):
 )
 def evtchns(call: Call) -> Iterator[EventChannel]:
     """All channels by port."""
-    yield from event_channels(call.kernel)
+    found = False
+    with about("event channels", call.kernel):
+        for channel in event_channels(call.kernel):
+            found = True
+            yield channel
+    if not found:
+        raise CommandError("no event channels: not a Xen guest, or none is bound")
 
 
 class InterruptTable(Table):

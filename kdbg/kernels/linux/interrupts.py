@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kdbg.errors import CommandError, Error, ReadError, SymbolNotFound, TypeNotFound
+from kdbg.errors import Error, ReadError, SymbolNotFound, TypeNotFound
 from kdbg.formats.image import PAGE
 from kdbg.kernels.linux.irq_tree import descriptors
 from kdbg.kernels.linux.lists import nodes, offset_of
@@ -66,7 +66,7 @@ def handlers(kernel: Linux, descriptor: int) -> tuple[str, tuple[str, ...]]:
 
 
 class EventChannels:
-    """The event channels of one kernel. Raises `CommandError` where it is no Xen guest."""
+    """The event channels of one kernel. Raises `TypeNotFound` where it is no Xen guest."""
 
     def __init__(self, kernel: Linux) -> None:
         self.kernel = kernel
@@ -83,7 +83,7 @@ class EventChannels:
             for found in container.all_named("struct irq_info"):
                 if found.has("evtchn"):
                     return found
-        raise TypeNotFound("struct irq_info", "no event channels: not a Xen guest's kernel")
+        raise TypeNotFound("struct irq_info", "not among the kernel's types: it is built without Xen, or carries no types")
 
     def _fifo(self) -> Callable[[int], tuple[bool, bool]] | None:
         """Reads (pending, masked) of a port where channels are queues; None where they are not."""
@@ -168,10 +168,5 @@ class EventChannels:
 
 
 def event_channels(kernel: Linux) -> Iterator[EventChannel]:
-    """The event channels of a Xen guest. Raises `CommandError` where there are none."""
-    try:
-        yield from kernel.part(EventChannels).walk()
-    except CommandError:
-        raise
-    except Error as error:
-        raise CommandError(f"event channels: {error}") from None
+    """The event channels of a Xen guest. Raises `TypeNotFound`, `SymbolNotFound`, `ReadError` where there are none."""
+    yield from kernel.part(EventChannels).walk()

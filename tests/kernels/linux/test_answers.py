@@ -128,3 +128,14 @@ def test_event_channels_of_a_xen_guest(shared: Path, shared_dump: Callable[[str]
         found = {row.evtchn: (row.pending, row.masked) for row in target.run("::evtchns")}
     told = {one["port"]: (bool(one["pending"]), bool(one["masked"])) for one in truth["event_channels"]}
     assert found == told
+
+
+def test_a_machine_without_xen_says_that_it_has_no_event_channels(guest: Guest) -> None:
+    with pytest.raises(kdbg.CommandError, match="event channels"):
+        guest.target.run("::evtchns")
+
+
+def test_timers_of_both_kinds_are_all(guest: Guest) -> None:
+    every, wheel, precise = (len(guest.target.run(f"::timers {flags}")) for flags in ("-hw", "-w", "-h"))
+    assert every == wheel + precise == len(guest.target.run("::timers"))
+    assert wheel and precise
