@@ -139,7 +139,10 @@ class Linux(Kernel):
     def image_symbol(self, name: str) -> Symbol:
         """The symbol of that name in the kernel's image: modules are not looked at. Raises `SymbolNotFound`."""
         table = self.symbols.image
-        found = table.find(name) if table is not None else None
+        try:
+            found = table.find(name) if table is not None else None
+        except ReadError as error:
+            raise SymbolNotFound(name, f"the kernel's symbols cannot be read: {error}") from None
         if found is None:
             raise SymbolNotFound(name)
         return found
