@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from kdbg.dcmds.linux.failing import about
 from kdbg.dcmds.registry import NONE, OPTIONAL, Call, Table, View, dcmd, flag
 from kdbg.errors import CommandError
-from kdbg.kernels.linux.interrupts import EventChannel, event_channels
-from kdbg.kernels.linux.irqs import Interrupt, interrupts
+from kdbg.kernels.linux.event_channels import EventChannel, event_channels
+from kdbg.kernels.linux.interrupts import Interrupt, interrupts
 
 WORDS = {True: "yes", False: "no", None: "-"}
 

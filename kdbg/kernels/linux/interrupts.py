@@ -1,52 +1,117 @@
-"""Interrupts of a Linux kernel: their descriptors, and in Xen guests the event channels behind them.
+"""The interrupts that a Linux kernel has set up: counts, CPUs, chips and handlers, as /proc/interrupts shows them.
 
-Sources: include/linux/irqdesc.h, include/linux/interrupt.h (irq_desc, irqaction), kernel/irq/irqdesc.c (irq_desc_tree,
-since 6.5 sparse_irqs); drivers/xen/events/events_internal.h, events_base.c (irq_info, xen_irq_list_head), events_fifo.c
-(event_array: 32-bit words, pending in bit 31, masked in bit 30), events_2l.c (bits in struct shared_info);
-include/xen/interface/event_channel.h.
+Sources: include/linux/irqdesc.h (struct irq_desc), include/linux/irq.h (irq_data, irq_common_data, irq_chip),
+include/linux/interrupt.h (irqaction); kernel/irq/proc.c (show_interrupts: what is shown); kernel/irq/irqdesc.c (how
+descriptors hang together: a radix tree, since 6.5 a maple tree, an array without CONFIG_SPARSE_IRQ).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from kdbg.errors import Error, ReadError, SymbolNotFound, TypeNotFound
-from kdbg.formats.image import PAGE
+from kdbg.errors import Error
+from kdbg.kernels.linux.cpus import cpumask
 from kdbg.kernels.linux.irq_tree import descriptors
-from kdbg.kernels.linux.lists import nodes, offset_of
-from kdbg.symbols.value import Value
+from kdbg.kernels.linux.places import per_cpu_offsets
 
 if TYPE_CHECKING:
     from kdbg.kernels.linux.kernel import Linux
-    from kdbg.symbols.model import Type
+    from kdbg.symbols.value import Value
 
-PENDING, MASKED = 1 << 31, 1 << 30
+DISABLED, MASKED, IN_PROGRESS = 1 << 16, 1 << 17, 1 << 18
+"""IRQD_IRQ_DISABLED, IRQD_IRQ_MASKED, IRQD_IRQ_INPROGRESS of irq_common_data.state_use_accessors."""
+PER_CPU, LEVEL = 1 << 11, 1 << 13
+"""IRQD_PER_CPU, IRQD_LEVEL of the same."""
+HIDDEN = 1 << 20
+"""IRQ_HIDDEN of irq_desc.status_use_accessors: not for /proc/interrupts."""
+CHAINED = "bad_chained_irq"
+"""The handler of an interrupt that only leads to others'."""
 MOST_ACTIONS = 64
+_MASK = {64: (1 << 64) - 1, 32: (1 << 32) - 1}
 
 
 @dataclass(frozen=True, slots=True)
-class EventChannel:
-    """An event channel of a Xen guest, as the guest has it."""
+class Interrupt:
+    """An interrupt."""
 
-    evtchn: int
-    type: str
-    """virq, ipi, pirq or evtchn."""
     irq: int
-    cpu: int | None
-    """The CPU that takes its events."""
-    masked: bool | None
-    """None where the page that tells is not in the dump."""
-    pending: bool | None
-    number: int | None
-    """Of the virq, ipi or pirq."""
-    handlers: tuple[str, ...]
-    """Names of the functions that take the interrupt."""
-    name: str
-    """What /proc/interrupts calls it."""
     address: int
-    """Of its irq_info."""
+    """Of its irq_desc."""
+    counts: tuple[int, ...] | None
+    """How often it came, by CPU; None where the CPUs' areas are not known."""
+    total: int | None
+    """How often it came on all of them."""
+    cpus: tuple[int, ...]
+    """The CPUs that may take it."""
+    effective_cpus: tuple[int, ...]
+    """Those that do, where the kernel keeps this."""
+    chip: str
+    hardware_irq: int | None
+    """The number at the chip, where there is a domain of such numbers."""
+    flow: str
+    """How it is signalled: edge, level, fasteoi ..."""
+    name: str
+    """The devices that asked for it."""
+    handlers: tuple[str, ...]
+    """Names of their functions."""
+    disabled: bool
+    masked: bool
+    in_progress: bool
+    depth: int
+    """How many have disabled it."""
+    unhandled: int
+    """How often no handler felt responsible, since that was last looked at."""
+    per_cpu: bool
+    """Whether each CPU has its own: these are not disabled as a whole."""
+    hidden: bool
+    """Whether the kernel keeps it out of /proc/interrupts."""
+
+    @property
+    def shown(self) -> bool:
+        """Whether /proc/interrupts has it: somebody asked for it, or it came."""
+        asked = any(handler != CHAINED for handler in self.handlers)
+        return not self.hidden and (asked or (bool(self.total) and not self.handlers))
+
+
+def interrupts(kernel: Linux) -> Iterator[Interrupt]:
+    """All interrupts with a descriptor, ascending; one that cannot be read is left out with a note. Raises `Error`."""
+    for irq, address in sorted(descriptors(kernel).items()):
+        try:
+            yield interrupt(kernel, address)
+        except Error as error:
+            kernel.target.note(f"interrupt {irq}: its irq_desc {address:x}: {error}")
+
+
+def interrupt(kernel: Linux, address: int) -> Interrupt:
+    """The interrupt whose irq_desc lies at an address. Raises `Error`."""
+    desc = kernel.load("struct irq_desc", address)
+    data, common = desc.irq_data, desc.irq_common_data
+    name, functions = handlers(kernel, address)
+    counts = _counts(kernel, desc)
+    state = int(common.state_use_accessors)
+    effective = common.effective_affinity if common.has("effective_affinity") else None
+    return Interrupt(
+        irq=int(data.irq),
+        address=address,
+        counts=counts,
+        total=sum(counts) if counts is not None else int(desc.tot_count) if desc.has("tot_count") else None,
+        cpus=cpumask(kernel, common.affinity) if common.has("affinity") else (),
+        effective_cpus=cpumask(kernel, effective) if effective is not None else (),
+        chip=_text(data.chip, "name"),
+        hardware_irq=int(data.hwirq) if data.domain else None,
+        flow=desc.name.string(64) if desc.name else "level" if state & LEVEL else "edge",
+        name=name,
+        handlers=functions,
+        disabled=bool(state & DISABLED) and not state & PER_CPU,
+        masked=bool(state & MASKED),
+        in_progress=bool(state & IN_PROGRESS),
+        depth=int(desc.depth),
+        unhandled=int(desc.irqs_unhandled),
+        per_cpu=bool(state & PER_CPU),
+        hidden=bool(int(desc.status_use_accessors) & HIDDEN),
+    )
 
 
 def handlers(kernel: Linux, descriptor: int) -> tuple[str, tuple[str, ...]]:
@@ -65,108 +130,21 @@ def handlers(kernel: Linux, descriptor: int) -> tuple[str, tuple[str, ...]]:
     return ",".join(names), tuple(functions)
 
 
-class EventChannels:
-    """The event channels of one kernel. Raises `TypeNotFound` where it is no Xen guest."""
-
-    def __init__(self, kernel: Linux) -> None:
-        self.kernel = kernel
-        self._info = self._type_of_info()
-        self._kinds = {number: name.removeprefix("IRQT_").lower() for name, number in self._enumerators()}
-        self.word = self._fifo() or self._two_level()
-
-    def _enumerators(self) -> tuple[tuple[str, int], ...]:
-        return self.kernel.type("enum xen_irq_type").enumerators
-
-    def _type_of_info(self) -> Type:
-        """Struct irq_info: serial ports have one of that name, too."""
-        for _, container in self.kernel.types.containers():
-            for found in container.all_named("struct irq_info"):
-                if found.has("evtchn"):
-                    return found
-        raise TypeNotFound("struct irq_info", "not among the kernel's types: it is built without Xen, or carries no types")
-
-    def _fifo(self) -> Callable[[int], tuple[bool, bool]] | None:
-        """Reads (pending, masked) of a port where channels are queues; None where they are not."""
-        kernel = self.kernel
-        try:
-            pages, ops = kernel.place("event_array"), kernel.word(kernel.place("evtchn_ops"))
-            if ops != kernel.place("evtchn_ops_fifo"):
-                return None
-        except SymbolNotFound:
-            return None
-        size, per_page = kernel.bits // 8, PAGE // 4
-
-        def look(port: int) -> tuple[bool, bool]:
-            page = kernel.word(pages + port // per_page * size)
-            word = int.from_bytes(kernel.memory.read(page + port % per_page * 4, 4), "little")
-            return bool(word & PENDING), bool(word & MASKED)
-
-        return look
-
-    def _two_level(self) -> Callable[[int], tuple[bool, bool]]:
-        """Reads (pending, masked) of a port where they are bits of the page that guest and hypervisor share.
-
-        In a paravirtual domain that page is one of Xen's: it is not among the domain's, but cores have it by itself.
-        """
-        kernel, of = self.kernel, self.kernel.type("struct shared_info")
-        pending, mask = of.member("evtchn_pending").offset, of.member("evtchn_mask").offset
-        beside = getattr(kernel.target.image, "shared_info", None)
-        pointer = kernel.place("HYPERVISOR_shared_info")
-
-        def bit(array: int, port: int) -> bool:
-            at = array + port // 8
-            byte = beside[at] if beside is not None else kernel.memory.read(kernel.word(pointer) + at, 1)[0]
-            return bool(byte >> port % 8 & 1)
-
-        return lambda port: (bit(pending, port), bit(mask, port))
-
-    def _state(self, port: int) -> tuple[bool | None, bool | None]:
-        """(pending, masked) of a port; None where the page that tells is not in the dump."""
-        try:
-            return self.word(port)
-        except (ReadError, IndexError) as error:
-            self.kernel.target.note(f"event channel {port}: whether it is pending or masked is not known: {error}")
-            return None, None
-
-    def walk(self) -> Iterator[EventChannel]:
-        """The channels that the guest has bound, by port. Raises `Error`."""
-        kernel = self.kernel
-        offset = offset_of(self._info, "list")
-        found = []
-        for node in nodes(kernel, kernel.place("xen_irq_list_head"), "xen_irq_list_head"):
-            try:
-                record = self._record(node - offset)
-            except Error as error:
-                kernel.target.note(f"irq_info {node - offset:x}: {error}")
-                continue
-            if record is not None:
-                found.append(record)
-        yield from sorted(found, key=lambda record: record.evtchn)
-
-    def _record(self, address: int) -> EventChannel | None:
-        info = Value(self.kernel.memory, self._info, address).load()
-        port = int(info.evtchn)
-        if not port:
-            return None
-        kind = self._kinds.get(int(info["type"]), "?")
-        pending, masked = self._state(port)
-        descriptor = descriptors(self.kernel).get(int(info.irq))
-        name, functions = handlers(self.kernel, descriptor) if descriptor else ("", ())
-        number = {"virq": "virq", "ipi": "ipi"}.get(kind)
-        return EventChannel(
-            evtchn=port,
-            type=kind,
-            irq=int(info.irq),
-            cpu=int(info.cpu),
-            masked=masked,
-            pending=pending,
-            number=int(info.u[number]) if number else int(info.u.pirq.pirq) if kind == "pirq" else None,
-            handlers=functions,
-            name=name,
-            address=address,
-        )
+def _counts(kernel: Linux, desc: Value) -> tuple[int, ...] | None:
+    """The per-CPU counters: numbers, since 6.11 the first member of struct irqstat."""
+    pointer, bits = int(desc.kstat_irqs), kernel.bits
+    if not pointer:
+        return None
+    try:
+        places = [pointer + offset & _MASK[bits] for offset in kernel.part(per_cpu_offsets)]
+        return tuple(int.from_bytes(kernel.memory.read(place, 4), "little") for place in places)
+    except Error:
+        return None
 
 
-def event_channels(kernel: Linux) -> Iterator[EventChannel]:
-    """The event channels of a Xen guest. Raises `TypeNotFound`, `SymbolNotFound`, `ReadError` where there are none."""
-    yield from kernel.part(EventChannels).walk()
+def _text(value: Any, member: str) -> str:
+    """The string that a structure's member points to; "" where there is no structure, or no string."""
+    try:
+        return str(value[member].string(64)) if value and int(value[member]) else ""
+    except Error:
+        return "?"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from kdbg.errors import Error
 from kdbg.kernels.linux.clock import clocks
-from kdbg.kernels.linux.interrupts import event_channels
+from kdbg.kernels.linux.event_channels import event_channels
 from kdbg.triage.analysers import analyser
 from kdbg.triage.case import Case, Unsuited
 from kdbg.triage.report import Finding

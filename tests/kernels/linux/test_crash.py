@@ -35,7 +35,7 @@ def test_two_level_event_channels_are_those_of_the_hypervisor(crash: Dump) -> No
 
 
 def test_a_channel_whose_bits_are_not_in_the_dump_says_so(crash: Dump, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kdbg.kernels.linux.interrupts import EventChannels
+    from kdbg.kernels.linux.event_channels import EventChannels
 
     monkeypatch.setattr(type(crash.image), "shared_info", None)
     found = list(EventChannels(crash.kernel).walk())  # type: ignore[arg-type]
