@@ -20,6 +20,8 @@ OPTIONS = ("--into", "--jobs", "--scheduler", "--time-limit", "--memory-limit")
 MARK = "--again"
 REDRAW = 0.5
 """Seconds between two states of the progress line."""
+CLEAR = "\r\033[K"
+"""What makes the line under the cursor empty."""
 
 
 def run_fleet(given: Given, known: Sequence[str], budget: float | None, again: bool) -> list[Row]:
@@ -46,6 +48,11 @@ def run_fleet(given: Given, known: Sequence[str], budget: float | None, again: b
     try:
         for row in _told(run(waiting, limits), len(waiting), len(dumps) - len(waiting)):
             store.add(row)
+    except KeyboardInterrupt:
+        goes_on = f"; the same command goes on, {given.one('--into')} has them" if given.one("--into") else ""
+        clear = CLEAR if sys.stderr.isatty() else ""
+        sys.stderr.write(f"{clear}kdbg: stopped: {len(store.rows)} of {len(dumps)} dumps are done{goes_on}\n")
+        raise
     finally:
         store.close()
     return store.rows
@@ -68,17 +75,19 @@ def _told(rows: Iterator[Row], count: int, before: int) -> Iterator[Row]:
     """Pass rows on; on a terminal, say how far it is and how long it will take."""
     terminal = sys.stderr.isatty()
     start = shown = time.monotonic()
-    for number, row in enumerate(rows, 1):
-        yield row
-        now = time.monotonic()
-        if terminal and (now - shown >= REDRAW or number == count):
-            shown = now
-            left = (now - start) / number * (count - number)
-            skipped = f", {before} done before" if before else ""
-            sys.stderr.write(f"\r\033[K{number} of {count} dumps{skipped}, about {left:.0f} s to go")
-            sys.stderr.flush()
-    if terminal and shown != start:
-        sys.stderr.write("\r\033[K")
+    try:
+        for number, row in enumerate(rows, 1):
+            yield row
+            now = time.monotonic()
+            if terminal and (now - shown >= REDRAW or number == count):
+                shown = now
+                left = (now - start) / number * (count - number)
+                skipped = f", {before} done before" if before else ""
+                sys.stderr.write(f"{CLEAR}{number} of {count} dumps{skipped}, about {left:.0f} s to go")
+                sys.stderr.flush()
+    finally:
+        if terminal:
+            sys.stderr.write(CLEAR)
 
 
 def summary(rows: Iterable[Row]) -> str:
