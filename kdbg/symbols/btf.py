@@ -187,7 +187,7 @@ class BtfContainer:
             return Type(self, type_id, Kind.FUNCTION, name, 0, variadic=self._is_variadic(type_id))
         if kind == TYPE_TAG:  # __user, __rcu: stands for what it marks
             return Type(self, type_id, Kind.VOLATILE, name)
-        return Type(self, type_id, _KINDS[kind], name)
+        return Type(self, type_id, _KINDS.get(kind, Kind.UNKNOWN), name)
 
     def _prototype(self, type_id: int) -> int:
         """The function prototype that a function's number means."""
