@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import kdbg
-from kdbg.kernels.linux.clock import jiffies, ticks_a_second
+from kdbg.kernels.linux.clock import clocks, jiffies, ticks_a_second
 from kdbg.kernels.linux.runqueues import run_queues
 from kdbg.kernels.linux.slub import SlabPages
 from kdbg.kernels.linux.workqueues import WorkQueues
@@ -154,3 +154,26 @@ def test_a_pool_of_workers_with_work_and_no_progress(patient: Patient) -> None:
     finding = only(patient.triage(), "workqueue.stuck")
     assert finding.addresses == (pool.address,)
     assert "poweroff_work_func" in finding.summary
+
+
+def test_text_that_can_be_written_to(patient: Patient) -> None:
+    """The rest of the kernel's text is protected, so that it is no note."""
+    text = patient.kernel.symbol("vfs_read").address
+    step = patient.kernel.space.walk(text).steps[-1]
+    patient.poke_physical((step.frame << 12) + 8 * step.index, (step.entry | 2).to_bytes(8, "little"))
+    finding = only(patient.triage(), "pte.writable-text")
+    page = (1 << 21) if step.level else (1 << 12)
+    assert finding.addresses == (text & ~(page - 1),)
+    assert finding.severity == "warning"
+
+
+def test_a_cpu_that_does_nothing_but_interrupts(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guest had run for 13 s only, too short for shares of its time to mean anything."""
+    monkeypatch.setattr("kdbg.triage.linux.channels.YOUNG", 10.0)
+    up = clocks(patient.kernel).uptime
+    assert up is not None
+    numbers = dict(patient.kernel.type("enum cpu_usage_stat").enumerators)
+    place = list(patient.kernel.per_cpu_places("kernel_cpustat"))[1] + 8 * numbers["CPUTIME_IRQ"]
+    patient.poke(place, int(0.95 * up * SECOND).to_bytes(8, "little"))
+    finding = only(patient.triage(), "irq.storm")
+    assert finding.cpus == (1,)
