@@ -208,13 +208,16 @@ def _for_another_kernel(name: str, target: Target, attribute: str) -> str | None
     if target.kind != "dump" or getattr(target.kernel, "family", "") == "solaris":
         return None
     here = target.kernel.describe() if target.kernel is not None else "no kernel that kdbg knows"
-    for kernel in KERNELS:
-        if kernel == getattr(target.kernel, "family", ""):  # of its own, and absent in this dump
-            continue
-        table = getattr(importlib.import_module(f"kdbg.dcmds.{kernel}"), attribute, {})
-        if any(name in names for names in table.values()):
-            return f"it is for {kernel.capitalize()} kernels, and the dump holds {here}"
-    return None
+    own = getattr(target.kernel, "family", "")  # has it, but not in this dump
+    others = [kernel for kernel in KERNELS if kernel != own]
+    having = [kernel.capitalize() for kernel in others if _names(kernel, attribute, name)]
+    return f"it is for {' and '.join(having)} kernels, and the dump holds {here}" if having else None
+
+
+def _names(kernel: str, attribute: str, name: str) -> bool:
+    """Whether the dcmds or walkers of a kernel have one of that name."""
+    table: Mapping[str, tuple[str, ...]] = getattr(importlib.import_module(f"kdbg.dcmds.{kernel}"), attribute, {})
+    return any(name in names for names in table.values())
 
 
 def find_walker(name: str, target: Target) -> Walker:

@@ -11,7 +11,7 @@ from kdbg.errors import CommandError, Error, SymbolNotFound, TypeNotFound
 if TYPE_CHECKING:
     from kdbg.kernels.linux.kernel import Linux
 
-DEBUG_FILES = "the kernel carries no types: its debug file brings more (--symbols PATH)"
+DEBUG_FILES = "the dump has no types of the kernel: its debug file brings them (--symbols PATH)"
 
 
 @contextlib.contextmanager

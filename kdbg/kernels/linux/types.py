@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 MAIN = "vmlinux"
 NONE = "the kernel carries no types (no BTF in its image)"
+NO_IMAGE = "the kernel's image is not in the dump, and its types with it"
 PATTERN = struct.pack("<HBBII", MAGIC, 1, 0, HEADER.size, 0)
 """How the image's BTF begins: magic, version, flags, length of the header, offset of the types."""
 PLAUSIBLE = 1 << 16
@@ -101,6 +102,8 @@ def _of_image(kernel: Linux) -> BtfContainer:
 def _by_header(kernel: Linux) -> BtfContainer:
     """The first BTF of some size in read-only data."""
     mapping = kernel.mapping
+    if not mapping.segments:
+        raise TypeNotFound(MAIN, NO_IMAGE)
     for segments in mapping.by_likelihood()[:2]:
         for segment in segments:
             for hit in mapping.search(segment, PATTERN):

@@ -261,3 +261,27 @@ def test_modules_have_no_types_where_the_image_has_none(tmp_path: Path, monkeypa
         assert [module.name for module in target.modules()] == ["sample_module"]
         with pytest.raises(kdbg.TypeNotFound):
             target.type("struct btf_module")
+
+
+def test_a_dump_without_a_kernel_tells_whose_dcmds_there_are(tmp_path: Path) -> None:
+    path = tmp_path / "other.core"
+    from samples.linux import LinuxGuest
+
+    whole = LinuxGuest().write(tmp_path / "guest.core").read_bytes()
+    path.write_bytes(whole.replace(b"Linux version ", b"Other version "))
+    with kdbg.open(path) as target:
+        with pytest.raises(kdbg.CommandError, match="for Solaris and Linux kernels, and the dump holds no kernel"):
+            target.run("::threadlist")
+        with pytest.raises(kdbg.CommandError, match="it is for Linux kernels"):
+            target.run("::memstat")
+
+
+def test_a_dump_without_the_image_says_that_types_are_gone_with_it(tmp_path: Path) -> None:
+    from kdbg.kernels.linux import types
+    from samples.linux import LinuxGuest
+
+    with kdbg.open(LinuxGuest().write(tmp_path / "guest.core")) as target:
+        assert target.kernel is not None
+        target.kernel.mapping.segments.clear()
+        with pytest.raises(kdbg.TypeNotFound, match=types.NO_IMAGE):
+            target.type("struct task_struct")
