@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from kdbg.fleet.row import DONE, NO_DUMP, Row
 
@@ -69,3 +70,11 @@ def _cause(signature: str | None, text: str, rows: list[Row]) -> Cause:
 
 def _frequent(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(word for word, _ in Counter(words).most_common())
+
+
+def day(seconds: float | None) -> str:
+    """The day of a time, in UTC; "" where it is none."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d") if seconds is not None else ""
+    except (OverflowError, ValueError, OSError):
+        return ""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from html import escape
 
-from kdbg.fleet.causes import Cause
+from kdbg.fleet.causes import Cause, day
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --bar: #3b7dd8; }
@@ -58,7 +57,7 @@ def _row(one: Cause, most: int) -> str:
     return (
         f'<tr><td class="count">{one.count}<div class="bar" style="width:{share:.0f}%"></div></td>'
         f'<td>{_text(one.text)}<div class="small">{shown}</div></td>'
-        f'<td class="wide">{_day(one.first)}</td><td class="wide">{_day(one.last)}</td></tr>'
+        f'<td class="wide">{day(one.first)}</td><td class="wide">{day(one.last)}</td></tr>'
     )
 
 
@@ -70,12 +69,3 @@ def _text(text: str) -> str:
     """Harmless in a page: markup, and characters that steer the direction of writing, are shown and not obeyed."""
     printable = "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in text)
     return escape(printable.encode("utf-8", "backslashreplace").decode())
-
-
-def _day(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
-    except (OverflowError, ValueError, OSError):
-        return ""

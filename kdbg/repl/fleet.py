@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from kdbg.errors import UsageError
@@ -115,8 +114,9 @@ def causes(words: Sequence[str]) -> int:
     page = given.one("--html")
     if page is not None:
         from kdbg.fleet.page import render
+        from kdbg.repl.triage import write
 
-        _write(page, render(found))
+        write(page, render(found))
     elif form == "json":
         import json
         from dataclasses import asdict
@@ -151,20 +151,12 @@ def _is_bad(row: Row, fail_on: str) -> bool:
     return failed or (fail_on == "warning" and Severity.WARNING in severities)
 
 
-def _write(path: str, text: str) -> None:
-    from kdbg.errors import Error
-
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise Error(f"{path}: {error.strerror}") from None
-
-
 def _table(found: Sequence[Cause]) -> str:
+    from kdbg.fleet.causes import day
+
     lines = [f"{'COUNT':>5} {'SIGNATURE':<16} {'FIRST':<10} {'LAST':<10} CAUSE"]
     for one in found:
-        first, last = _day(one.first), _day(one.last)
+        first, last = day(one.first) or "-", day(one.last) or "-"
         lines.append(f"{one.count:5d} {one.signature or '-':<16} {first:<10} {last:<10} {one.text}")
         lines += [f"{'':22} known: {name}" for name in one.known[:3]]
         if one.kernels:
@@ -172,12 +164,3 @@ def _table(found: Sequence[Cause]) -> str:
             lines.append(f"{'':22} kernels: {', '.join(one.kernels[:3])}{more}")
         lines.append(f"{'':22} open: kdbg {one.example}")
     return "\n".join(lines) + "\n"
-
-
-def _day(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
-    except (OverflowError, ValueError, OSError):
-        return "-"

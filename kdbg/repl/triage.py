@@ -106,7 +106,7 @@ def _fleet(given: Given, budget: float | None, again: bool, fail_on: str) -> int
     rows = run_fleet(given, given.options["--known"], budget, again)
     table = given.one("--into")
     if table is None:
-        _write(given.one("-o"), harmless(summary(rows)))
+        write(given.one("-o"), harmless(summary(rows)))
     else:
         failed = sum(row.outcome != "done" for row in rows)
         print(harmless(f"{table}: {len(rows)} dumps, {failed} of them without a report; kdbg causes {table}"))
@@ -174,10 +174,11 @@ def _render(report: Report, form: str, path: str | None) -> None:
         encoding = sys.stdout.encoding or "utf-8"
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
     else:
-        _write(path, text)
+        write(path, text)
 
 
-def _write(path: str | None, text: str) -> None:
+def write(path: str | None, text: str) -> None:
+    """Write a text to a file, or to standard output. Raises `Error`."""
     if path is None:
         sys.stdout.write(text)
         return

@@ -183,7 +183,7 @@ def test_known_issues_are_in_every_format(panic: str, tmp_path: Path) -> None:
 def test_progress_says_what_is_looked_at(panic: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(panic, "--progress") == 0
     lines = capsys.readouterr().err.splitlines()
-    assert [line.partition(" s: ")[2] for line in lines[:2]] == ["dump", "pages"]
+    assert [line.partition(" s: ")[2] for line in lines[:2]] == ["dump", "kernel's half"]
     assert all(line.startswith("kdbg: ") for line in lines)
 
 
