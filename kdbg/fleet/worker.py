@@ -31,6 +31,11 @@ GRACE = 15.0
 """Seconds more that the server itself may take."""
 MOST_COMPLAINT = 500
 COMMAND = (sys.executable, "-m", "kdbg.fleet.worker")
+PRELOADED = (
+    "numpy", "kdbg.dump", "kdbg.triage.running", "kdbg.triage.context", "kdbg.triage.memorymap", "kdbg.triage.verdict",
+    "kdbg.triage.views.json", "kdbg.vm.arrays", "kdbg.symbols.ctf", "kdbg.kernels.solaris.bootstrap",
+    "kdbg.kernels.solaris.stacks",
+)  # fmt: skip
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """numpy's libraries start a thread for each CPU, with memory of its own; there is a process for each here."""
 
@@ -141,16 +146,17 @@ def main() -> int:
 
 
 def _preload() -> None:
-    """Import what every triage needs."""
-    import numpy  # noqa: F401
+    """Import what every triage needs: each child would do it again."""
+    from importlib import import_module
 
-    import kdbg.dump
-    import kdbg.formats
-    import kdbg.triage.views.json  # noqa: F401
     from kdbg.triage.analysers import OF_FAMILY, analysers
 
+    for module in PRELOADED:
+        import_module(module)
     for family in OF_FAMILY:
         analysers(family)
+        import_module(f"kdbg.triage.{family}.account")
+    _row([__file__], None, ())  # no dump: every format is asked, and loaded with that
 
 
 def _in_a_child(task: dict[str, Any]) -> dict[str, Any]:
