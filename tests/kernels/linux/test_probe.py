@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,3 +70,14 @@ def test_a_kernel_without_types_answers_as_others_do(shared: Path, shared_dump: 
                 continue
             told = [int(f["pc"], 16) for f in frames if not f.get("inlined") and f.get("sym")]
             assert [frame.pc for frame in target.stack(threads[int(pid)])][: len(told)] == told, pid
+
+
+def test_what_lies_behind_the_structures_is_zero(linux: Callable[..., Any]) -> None:
+    """Members that are looked for together may not fit where the first of them is the last word of a damaged size."""
+    from kdbg.kernels.linux.probe.samples import Samples
+
+    guest = linux()
+    samples = Samples(guest.target.kernel, [guest.planned.places["linux_banner"]], 16)
+    assert bytes(samples.words[0].tobytes()) == guest.read(guest.planned.places["linux_banner"], 16)
+    assert samples.int_at(16).tolist() == samples.at(16).tolist() == samples.long_at(16).tolist() == [0]
+    assert samples.long_at(12).tolist() == samples.int_at(12).tolist()

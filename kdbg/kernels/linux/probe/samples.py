@@ -19,7 +19,10 @@ MOST_ROWS = 2000
 
 
 class Samples:
-    """A row for each structure, a column for each word of it. What is not in the dump reads as zero."""
+    """A row for each structure, a column for each word of it.
+
+    What is not in the dump, and what lies behind the structures, reads as zero.
+    """
 
     def __init__(self, kernel: Linux, addresses: Iterable[int], size: int) -> None:
         self.kernel, self.word = kernel, kernel.bits // 8
@@ -38,11 +41,11 @@ class Samples:
 
     def at(self, offset: int) -> Column:
         """The words at an offset in bytes."""
-        return self.words[:, offset // self.word]
+        return _column(self.words, offset // self.word)
 
     def int_at(self, offset: int) -> Column:
         """The 32-bit numbers at an offset in bytes."""
-        return self.ints[:, offset // 4]
+        return _column(self.ints, offset // 4)
 
     def long_at(self, offset: int) -> Column:
         """The 64-bit numbers at an offset in bytes, which is a multiple of four."""
@@ -71,6 +74,10 @@ class Samples:
     def of_kernel(self, column: Column) -> Any:
         """Which words are addresses in the kernel's half, aligned as those of structures."""
         return (column >= self.kernel.lowest) & (column % self.word == 0)
+
+
+def _column(table: Any, number: int) -> Column:
+    return table[:, number] if number < table.shape[1] else numpy.zeros(len(table), table.dtype)
 
 
 def some(kernel: Linux, address: int, size: int) -> bytes:
