@@ -31,6 +31,8 @@ def write(image: Image, path: str, frames: Frames | None = None, form: str = "ra
     runs = [(int(first), int(end)) for first, end in of_frames(held)]
     if form == "raw" and runs and runs[-1][1] * PAGE > FARTHEST:
         raise FormatError(path, f"memory up to {runs[-1][1] * PAGE:#x} makes a flat file that long: write lime")
+    if runs and runs[-1][1] * PAGE > 1 << 64:
+        raise FormatError(path, f"page {runs[-1][1] - 1:#x} lies beyond what this format can address")
     try:
         pack = _snappy() if form == "avml" else None
     except MissingCodec as error:

@@ -113,6 +113,10 @@ class Kdump(LinuxImage):
     def _look_for_cut(self, part: Part, count: int) -> None:
         """Note where a file ends before its descriptors do, or before the pages of the last of them."""
         source, end = part.source, part.descriptors_at + count * DESCRIPTOR.size
+        if part.bitmaps_cut:
+            text = f"cut off: bitmaps of {part.bitmap_size} bytes from offset {part.bitmap_at:#x}"
+            self.damage.append(f"{source.name}: {text}, the file has {source.size}")
+            return
         if end > source.size:
             text = f"cut off: {count} page descriptors from offset {part.descriptors_at:#x}, the file has {source.size}"
             self.damage.append(f"{source.name}: {text}")
@@ -199,7 +203,7 @@ class Kdump(LinuxImage):
                 return OTHER_FILE
             if not exists:
                 return NOT_IN_DUMP
-            return EXCLUDED_OR_LOST if any(part.incomplete for part in self.parts) else EXCLUDED
+            return EXCLUDED_OR_LOST if any(part.incomplete or part.bitmaps_cut for part in self.parts) else EXCLUDED
         try:
             self._plain(*place)
         except MissingCodec as error:
@@ -269,7 +273,8 @@ class Kdump(LinuxImage):
         elsewhere = self._per_block * set_bits(part.bitmap(2)) - pages
         unwritten = sum(held.count for _, held in self._held) * self._per_block - pages
         elsewhere -= unwritten
-        missing = {"excluded": exist - elsewhere - unwritten - pages, "not written": unwritten, OTHER_FILE: elsewhere}
+        left_out = "excluded, or cut off with the bitmaps" if part.bitmaps_cut else "excluded"
+        missing = {left_out: exist - elsewhere - unwritten - pages, "not written": unwritten, OTHER_FILE: elsewhere}
         time = int.from_bytes(part.source.read(TIME_AT[part.bits], part.bits // 8), "little")
         return Info(
             file=self.source.name,

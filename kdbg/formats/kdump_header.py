@@ -155,9 +155,14 @@ class Part:
         import numpy as np
 
         half = self.bitmap_size // 2
-        start = self.bitmap_at + (number - 1) * half
+        start = min(self.bitmap_at + (number - 1) * half, self.source.size)
         size = min(half, (self.most + 7) // 8, max(0, self.source.size - start))
         return np.frombuffer(self.source.read(start, size, f"bitmap {number}"), np.uint8)
+
+    @property
+    def bitmaps_cut(self) -> bool:
+        """Whether the file ends within its bitmaps, so that nothing tells what it left out on purpose."""
+        return self.bitmap_at + self.bitmap_size > self.source.size
 
     def descriptor(self, at: int) -> tuple[int, int, int]:
         """(offset, size, flags) of a page_desc. Raises `FormatError` where it is behind the file's end or too large."""

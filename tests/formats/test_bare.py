@@ -128,3 +128,13 @@ def test_a_flat_file_of_far_memory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elf").write_bytes(ElfDump([Load(1 << 46, page(1))]).data())
     with pytest.raises(kdbg.FormatError, match="write lime"):
         convert(open_image(str(tmp_path / "elf")), str(tmp_path / "out"), "raw")
+
+
+@pytest.mark.parametrize("form", ["lime", "avml"])
+def test_frames_behind_all_addresses_are_refused(tmp_path: Path, form: str) -> None:
+    """As a frame table that lies may name them."""
+    (tmp_path / "elf").write_bytes(ElfDump([Load(0, page(1))]).data())
+    image = open_image(str(tmp_path / "elf"))
+    image.page = lambda frame: memoryview(page(1))  # type: ignore[method-assign]
+    with pytest.raises(kdbg.FormatError, match="beyond what this format can address"):
+        convert(image, str(tmp_path / "out"), form, [1 << 52])

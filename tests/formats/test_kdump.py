@@ -183,6 +183,17 @@ def test_pages_that_are_cut_off(tmp_path: Path) -> None:
     misses(image, order[-1], "cut off")
 
 
+def test_bitmaps_that_are_cut_off(tmp_path: Path) -> None:
+    """Cut within the sub header, before the first bitmap and the second: no page is known of."""
+    whole = KdumpShape().data(PAGES)
+    for size in (4096 + 200, 2 * 4096, 3 * 4096):
+        image = opened(tmp_path / f"cut-{size}", whole[:size])
+        assert len(image.pages) == 0
+        assert image.describe().pages == 0
+        assert "cut off: bitmaps" in image.describe().damage[0]
+        assert image.page(0x100) is None
+
+
 def test_descriptors_that_are_cut_off(tmp_path: Path) -> None:
     shape = KdumpShape(compression="raw")
     image = opened(tmp_path / "dump", shape.data(PAGES)[: 4096 * 4 + 24 * 3])
