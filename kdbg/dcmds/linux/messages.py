@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kdbg.dcmds.registry import NONE, Call, Table, View, dcmd, flag, number
+from kdbg.dcmds.registry import NONE, Call, Table, View, dcmd, flag, word
 from kdbg.errors import CommandError, Error
 from kdbg.kernels.linux.messages import LinuxMessage
 
@@ -50,7 +50,7 @@ class LevelTable(MessageTable):
     needs=("kernel",),
     options=[
         flag("v", "with number and level of each"),
-        number("l", "level", "only up to that level (0: emergencies)"),
+        word("l", "level", "only up to that level, by number or name"),
     ],
     module="linux",
     table=lambda call: LevelTable() if call.options.v else MessageTable(),
@@ -63,10 +63,22 @@ class LevelTable(MessageTable):
 )
 def msgbuf(call: Call) -> Iterator[LinuxMessage]:
     """All messages."""
-    most = call.options.l
+    most = None if call.options.l is None else _level(call, call.options.l)
     try:
         for record in call.kernel.log():
             if most is None or (record.level is not None and record.level <= most):
                 yield record
     except Error as error:
         raise CommandError(f"the log cannot be read: {error}") from None
+
+
+def _level(call: Call, told: str) -> int:
+    """A level by its name or number."""
+    if told in LEVELS:
+        return LEVELS.index(told)
+    try:
+        return call.session.number(told)
+    except Error:
+        raise CommandError(
+            f"no level is called {told}: there are {', '.join(LEVELS)}, or 0 to {len(LEVELS) - 1}"
+        ) from None

@@ -140,3 +140,11 @@ def test_timers_of_both_kinds_are_all(guest: Guest) -> None:
     assert every == wheel + precise == len(guest.target.run("::timers"))
     assert wheel
     assert precise
+
+
+def test_messages_up_to_a_level_by_number_or_name(guest: Guest) -> None:
+    by_name, by_number, every = (guest.target.run(f"::msgbuf {level}") for level in ("-l warn", "-l 4", ""))
+    assert [row.sequence for row in by_name] == [row.sequence for row in by_number]
+    assert [row.sequence for row in by_name] == [row.sequence for row in every if row.level <= 4]
+    with pytest.raises(kdbg.CommandError, match="no level is called loud"):
+        guest.target.run("::msgbuf -l loud")
