@@ -177,3 +177,21 @@ def test_a_cpu_that_does_nothing_but_interrupts(patient: Patient, monkeypatch: p
     patient.poke(place, int(0.95 * up * SECOND).to_bytes(8, "little"))
     finding = only(patient.triage(), "irq.storm")
     assert finding.cpus == (1,)
+
+
+def test_a_task_that_looks_for_one_to_kill(patient: Patient) -> None:
+    put_cpu_0_at(patient, patient.kernel.symbol("out_of_memory").address + 8, 0x206)
+    report = patient.triage()
+    finding = only(report, "kmem.exhausted")
+    assert finding.threads == (patient.target.cpus()[0].thread,)
+    assert report.verdict.kind == "out-of-memory"
+
+
+def test_a_cpu_that_does_not_come_back_from_the_hypervisor(patient: Patient) -> None:
+    put_cpu_0_at(patient, patient.kernel.symbol("xen_hypercall_intel").address + 8, 0x206)
+    queues, clock = run_queues(patient.kernel), patient.kernel.type("struct rq").member("clock").offset
+    latest = max(patient.kernel.word(address + clock) for address in queues.values())
+    patient.poke(queues[1] + clock, (latest + 60 * SECOND).to_bytes(8, "little"))
+    finding = only(patient.triage(), "cpu.stuck-in-hypervisor")
+    assert finding.cpus == (0,)
+    assert "xen_hypercall_intel" in finding.summary

@@ -13,6 +13,7 @@ from kdbg.kernels.linux.runqueues import run_queues
 from kdbg.triage.analysers import analyser
 from kdbg.triage.case import Case
 from kdbg.triage.report import CpuState, Evidence, Finding, StackFrame
+from kdbg.triage.signature import bare
 
 NANOSECONDS = 1e9
 LONG = 10.0
@@ -73,7 +74,8 @@ def _in_hypervisor(case: Case, cpu: CpuState, silent: float, frames: tuple[Stack
 def _spinning(
     case: Case, cpu: CpuState, silent: float, registers: Mapping[str, int], frames: tuple[StackFrame, ...]
 ) -> Finding | None:
-    waits = next((frame.function for frame in frames[:DEEP] if frame.function in SPINNING), None)
+    named = (bare(frame.function) for frame in frames[:DEEP] if frame.function)
+    waits = next((function for function in named if function in SPINNING), None)
     off = interrupts_off(registers)
     if silent < LONG and not (off and waits):
         return None
