@@ -36,7 +36,7 @@ WAITS_FOR_MEMORY = frozenset({
     "out_of_memory", "oom_kill_process", "__alloc_pages_slowpath", "throttle_direct_reclaim", "__alloc_pages_may_oom",
     "should_reclaim_retry", "pagefault_out_of_memory",
 })  # fmt: skip
-"""Functions of mm/page_alloc.c, vmscan.c and oom_kill.c that a task comes to only where there is no free page for it."""
+"""Functions of mm/page_alloc.c, vmscan.c and oom_kill.c to which a task comes only where no page is free for it."""
 MANY = 3
 """So many at once are no chance."""
 
