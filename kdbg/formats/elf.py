@@ -9,6 +9,7 @@ import functools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from construct import Bytes, Int8ul, Int16ul, Int32ul, Int64ul, Struct
@@ -19,6 +20,7 @@ from kdbg.formats.source import Source
 MAGIC = b"\x7fELF"
 EM_386, EM_X86_64, EM_AARCH64 = 3, 62, 183
 ET_CORE = 4
+PT_LOAD, PT_NOTE = 1, 4
 MOST_SECTIONS = 1 << 16
 MOST_NOTES = 1 << 16
 MOST_NAME = 256
@@ -176,6 +178,11 @@ class Elf:
     def section(self, name: str) -> Section | None:
         """The first section of that name, or None."""
         return next((section for section in self.sections if section.name == name), None)
+
+    def all_notes(self) -> Iterator[Note]:
+        """The notes of all program headers that say where notes are, `MOST_NOTES` at most."""
+        segments = (segment for segment in self.segments if segment.type == PT_NOTE)
+        return islice((note for s in segments for note in self.notes(s.offset, s.filesz)), MOST_NOTES)
 
     def notes(self, offset: int, size: int) -> Iterator[Note]:
         """Notes that lie in that part of the file."""

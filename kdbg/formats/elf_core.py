@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from kdbg.errors import FormatError
-from kdbg.formats.elf import ET_CORE, MAGIC, MOST_NOTES, Elf, Note
+from kdbg.formats.elf import ET_CORE, MAGIC, PT_LOAD, Elf
 from kdbg.formats.image import PAGE, PageMap
 from kdbg.formats.linux_image import ARCHITECTURES, LinuxImage
 from kdbg.formats.linux_notes import read_notes
@@ -26,7 +25,6 @@ from kdbg.formats.source import Source
 if TYPE_CHECKING:
     from kdbg.records import Info
 
-PT_LOAD, PT_NOTE = 1, 4
 EF_INCOMPLETE = 1
 """Of e_flags: makedumpfile ran out of space (DUMP_ELF_INCOMPLETE in its sources and in crash's netdump.h)."""
 
@@ -45,7 +43,7 @@ class ElfCore(LinuxImage):
             elf = Elf(source)
             if elf.type != ET_CORE or elf.machine not in ARCHITECTURES:
                 return f"wants ELF type 4 (core) of a known machine, found type {elf.type}, machine {elf.machine}"
-            if read_notes(_notes(elf), elf.machine).process:
+            if read_notes(elf.all_notes(), elf.machine).process:
                 return "the core of a process, not of a machine"
             if not any(segment.type == PT_LOAD for segment in elf.segments):
                 return "an ELF core without memory (no PT_LOAD)"
@@ -55,7 +53,7 @@ class ElfCore(LinuxImage):
 
     def __init__(self, source: Source) -> None:
         elf = Elf(source)
-        super().__init__(source, elf.machine, read_notes(_notes(elf), elf.machine))
+        super().__init__(source, elf.machine, read_notes(elf.all_notes(), elf.machine))
         self.segments = SegmentMap(
             (Piece(s.paddr, s.memsz, s.offset, s.filesz) for s in elf.segments if s.type == PT_LOAD), source.size
         )
@@ -146,8 +144,3 @@ class ElfCore(LinuxImage):
 
 def _kernel(release: str | None) -> str | None:
     return f"Linux {release}" if release else None
-
-
-def _notes(elf: Elf) -> Iterator[Note]:
-    segments = (segment for segment in elf.segments if segment.type == PT_NOTE)
-    return islice((note for s in segments for note in elf.notes(s.offset, s.filesz)), MOST_NOTES)

@@ -6,8 +6,8 @@ import struct
 
 from kdbg.errors import FormatError
 from kdbg.formats import ranges
-from kdbg.formats.elf import ET_CORE
-from kdbg.formats.elf_core import EF_INCOMPLETE, PT_LOAD, PT_NOTE
+from kdbg.formats.elf import ET_CORE, PT_LOAD, PT_NOTE
+from kdbg.formats.elf_core import EF_INCOMPLETE
 from kdbg.formats.image import PAGE, Image
 from kdbg.formats.linux_notes_writer import machine_of, notes_of
 from kdbg.formats.writing import Content, Frames, content_of, growing, page_bytes

@@ -162,7 +162,7 @@ class Part:
     @property
     def bitmaps_cut(self) -> bool:
         """Whether the file ends within its bitmaps, so that nothing tells what it left out on purpose."""
-        return self.bitmap_at + self.bitmap_size > self.source.size
+        return bool(self.bitmap_at + self.bitmap_size > self.source.size)
 
     def descriptor(self, at: int) -> tuple[int, int, int]:
         """(offset, size, flags) of a page_desc. Raises `FormatError` where it is behind the file's end or too large."""

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import functools
 from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from kdbg.errors import FormatError
-from kdbg.formats.elf import EM_386, EM_AARCH64, EM_X86_64, ET_CORE, MAGIC, MOST_NOTES, Elf, Note
+from kdbg.formats.elf import EM_386, EM_AARCH64, EM_X86_64, ET_CORE, MAGIC, PT_LOAD, Elf
 from kdbg.formats.process_notes import ProcessNotes, is_process, read_process_notes
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from kdbg.formats.source import Source
     from kdbg.records import Info
 
-PT_LOAD, PT_NOTE = 1, 4
 PF_X, PF_W, PF_R = 1, 2, 4
 ARCHITECTURES = {EM_386: "x86", EM_X86_64: "x86-64", EM_AARCH64: "arm64"}
 MOST_REGIONS = 1 << 16
@@ -66,7 +64,7 @@ class ProcessCore:
             elf = Elf(source)
             if elf.type != ET_CORE or elf.machine not in ARCHITECTURES:
                 return f"wants ELF type 4 (core) of a known machine, found type {elf.type}, machine {elf.machine}"
-            if not is_process(_notes(elf)):
+            if not is_process(elf.all_notes()):
                 return "wants notes of a process (NT_PRPSINFO, NT_PSTATUS, NT_AUXV, NT_FILE), found none"
         except FormatError as error:
             return error.reason
@@ -77,7 +75,7 @@ class ProcessCore:
         self.elf = Elf(source)
         self.machine, self.bits = self.elf.machine, self.elf.bits
         self.architecture = ARCHITECTURES[self.machine]
-        self.notes: ProcessNotes = read_process_notes(_notes(self.elf), self.machine, self.bits)
+        self.notes: ProcessNotes = read_process_notes(self.elf.all_notes(), self.machine, self.bits)
         self.format = f"core of a process of {self.notes.system}"
         self.damage: list[str] = []
         """What is wrong with the file, a sentence each."""
@@ -176,8 +174,3 @@ class ProcessCore:
                 "threads": len(notes.threads), "release": notes.uname.get("release"),
             },
         )  # fmt: skip
-
-
-def _notes(elf: Elf) -> Iterator[Note]:
-    segments = (segment for segment in elf.segments if segment.type == PT_NOTE)
-    return islice((note for s in segments for note in elf.notes(s.offset, s.filesz)), MOST_NOTES)
