@@ -175,6 +175,8 @@ def _cpu(call: Call) -> Cpu:
                 return cpu
         known = ", ".join(str(cpu.id) for cpu in cpus)
         raise CommandError(f"no CPU {wanted:x} among the contexts in the dump ({known})")
+    if not cpus:
+        raise CommandError("the dump has no CPU that can be told")
     registers = target.registers()
     return next((cpu for cpu in cpus if cpu.registers is registers), cpus[0])
 
