@@ -64,4 +64,8 @@ def test_an_old_command_is_one() -> None:
 
 @given(st.text(alphabet="ab1:$<>/\\?@=!|;'\"[]* \n`.", max_size=30))
 def test_any_text_has_a_context(text: str) -> None:
-    assert text.endswith(at_cursor(text).word.rpartition("\n")[2][-1:])
+    assert set(at_cursor(text).word) <= set(text)
+
+
+def test_quotes_behind_a_word_are_no_part_of_it() -> None:
+    assert at_cursor("::print 1''").word == "1"
