@@ -73,7 +73,10 @@ def sizeof(call: Call) -> Iterator[Size]:
     name, rest = take_type_name(call.words)
     if rest:
         raise UsageError("")
-    yield Size(name, _named(call, name).size)
+    found = _named(call, name)
+    if found.resolved.kind in (Kind.STRUCT, Kind.UNION) and getattr(found.resolved.loader, "found_by_form", False):
+        call.warn(f"{name}: its members were found by their form; it may be longer than they are")
+    yield Size(name, found.size)
 
 
 def _offset_text(record: Offset, view: View) -> str:

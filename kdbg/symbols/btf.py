@@ -68,6 +68,8 @@ class BtfContainer:
         self.name = name
         self.bits = bits
         self.base = base
+        self.found_by_form = False
+        """Whether structures have only the members that were found in memory, and may be longer than these."""
         self.complete: Callable[[str], Type | None] | None = None
         """Finds the type that a forward declaration means, by its name, anywhere in the target."""
         if len(data) < HEADER.size:

@@ -12,6 +12,8 @@ import pytest
 import kdbg
 from kdbg.kernels.linux.probe import probe
 from kdbg.kernels.linux.probe.table import Table
+from kdbg.lang.output import ListSink
+from kdbg.lang.session import Session
 
 ELSEWHERE = {"mm_context", "kmem_cache_order_objects", "rq"}
 """Named otherwise there (mm_context_t), a union there, known from some member on only."""
@@ -70,6 +72,13 @@ def test_a_kernel_without_types_answers_as_others_do(shared: Path, shared_dump: 
                 continue
             told = [int(f["pc"], 16) for f in frames if not f.get("inlined") and f.get("sym")]
             assert [frame.pc for frame in target.stack(threads[int(pid)])][: len(told)] == told, pid
+
+
+def test_a_size_that_is_not_known_is_said_to_be_none(shared_dump: Callable[[str], Path]) -> None:
+    with kdbg.open(shared_dump("lx61-i386.elf")) as target:
+        out, complaints = ListSink(), ListSink()
+        Session(target, out, complaints).execute("::sizeof struct task_struct")
+    assert "it may be longer" in complaints.text()
 
 
 def test_what_lies_behind_the_structures_is_zero(linux: Callable[..., Any]) -> None:

@@ -108,4 +108,6 @@ class Table:
         for name, structure in self.structures.items():
             members = sorted(structure.members.items(), key=lambda item: item[1][1])
             writer.structure(name, self.extent(name), ((member, of, at) for member, (of, at) in members))
-        return BtfContainer(writer.build(), self.kernel.bits)
+        made = BtfContainer(writer.build(), self.kernel.bits)
+        made.found_by_form = True
+        return made
