@@ -17,8 +17,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kdbg.errors import Error, FormatError, ReadError, SymbolNotFound, TypeNotFound
-from kdbg.formats.elf import MAGIC
-from kdbg.formats.process_core import PF_W, PF_X, PT_LOAD, ProcessCore, Region
+from kdbg.formats.elf import MAGIC, PT_LOAD
+from kdbg.formats.process_core import PF_W, PF_X, ProcessCore, Region
 from kdbg.formats.process_notes import AT_EXECFN, AT_RANDOM, ILLUMOS, FileRange, Lwp
 from kdbg.records import Thread
 from kdbg.target import FileMapping, Space, Target

@@ -19,13 +19,13 @@ from kdbg.errors import ReadError
 from kdbg.formats.elf import EM_386, EM_AARCH64, EM_X86_64
 from kdbg.formats.process_core import PF_X, Region
 from kdbg.formats.process_notes import AT_ENTRY, ILLUMOS, ILLUMOS_REGISTERS
-from kdbg.symbols.dwarf.cfi import FrameTable
 from kdbg.kernels.process.dynamic import PT_EH_FRAME
 from kdbg.kernels.process.memory import ProcessMemory
 from kdbg.kernels.process.objects import LoadedObject
 from kdbg.kernels.process.signals import signal_frame
 from kdbg.kernels.stackscan import Machine, called_from, scan
 from kdbg.records import Frame
+from kdbg.symbols.dwarf.cfi import FrameTable
 from kdbg.symbols.table import Symbol
 
 MOST_FRAMES = 512
