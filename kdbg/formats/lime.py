@@ -142,7 +142,7 @@ class Avml(BareMemory):
         for number, (at, size) in enumerate(zip(self._starts, self._sizes, strict=True)):
             if at + size <= start or at >= end:
                 continue
-            first, last = -(-max(at, start) // PAGE) * PAGE - at, (min(at + size, end) - at) & -PAGE
+            first, last = -(-max(at, start) // PAGE) * PAGE - at, (min(at + size, end) & -PAGE) - at
             with contextlib.suppress(ValueError, FormatError, MissingCodec):
                 yield at + first, memoryview(self._read(number))[first : max(first, last)]
 

@@ -47,6 +47,15 @@ def test_a_range_that_begins_within_a_page(tmp_path: Path) -> None:
     holds(image, {1: bytes(0x400) + b"\x11" * 0xC00, 2: page(2), 3: b"\x22" * 0x300 + bytes(0xD00)})
 
 
+@pytest.mark.parametrize("form", [lime, avml])
+def test_a_search_sees_whole_pages(tmp_path: Path, form: object) -> None:
+    """Of a range that begins within a page, the pages that it holds whole or in part, and no others' bytes."""
+    image = opened(tmp_path / "dump", form([(0x1400, b"\x11" * 0xC00 + page(2) + b"\x22" * 0x300)]))  # type: ignore[operator]
+    seen = {at: bytes(data) for at, data in image.stretches()}  # type: ignore[attr-defined]
+    assert all(at % PAGE == len(data) % PAGE == 0 for at, data in seen.items())
+    assert any(page(2) in data for data in seen.values())
+
+
 def test_lime_cut_off(tmp_path: Path) -> None:
     image = opened(tmp_path / "dump", lime(ranges(RANGES))[: -2 * PAGE])
     told = image.describe()
