@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from kdbg.errors import FormatError
-from kdbg.formats.source import Source
+from kdbg.formats.source import ReadView, Source
 from kdbg.formats.spool import spool
 
 BLOCK = 1 << 18
@@ -61,7 +61,7 @@ class RemoteSource(Source):
         if told.get("size") is None:
             raise FormatError(url, "its server does not tell how long the file is: fetch it, and open the copy")
         self.size = int(told["size"])
-        self.view = cast(memoryview, _View(self))
+        self.view = cast(memoryview, ReadView(self))
         self._files, self._path = files, path
         self._web = url.startswith(("http://", "https://"))
 
@@ -185,25 +185,6 @@ def all_of(source: Source) -> Source:
     whole = spool(source.name, source.pieces(), source.size, "the file is longer than its server told")
     whole.advice = f"the format has no index: all {source.size} bytes were fetched"
     return whole
-
-
-class _View:
-    """What stands for the map of a file: slices of it are fetched."""
-
-    def __init__(self, source: RemoteSource) -> None:
-        self._source = source
-
-    def __len__(self) -> int:
-        return self._source.size
-
-    def __getitem__(self, at: slice | int) -> memoryview | int:
-        if isinstance(at, slice):
-            start, stop, _ = at.indices(self._source.size)
-            return self._source.read(start, max(0, stop - start))
-        return self._source.read(at, 1)[0]
-
-    def release(self) -> None:
-        """Nothing is held."""
 
 
 def _reason(error: BaseException) -> str:

@@ -134,3 +134,22 @@ class Source:
         if isinstance(mapped, mmap.mmap):
             with contextlib.suppress(BufferError):  # somebody still holds a page
                 mapped.close()
+
+
+class ReadView:
+    """What stands for the map of a file that has none: slices of it are read."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __len__(self) -> int:
+        return self._source.size
+
+    def __getitem__(self, at: slice | int) -> memoryview | int:
+        if isinstance(at, slice):
+            start, stop, _ = at.indices(self._source.size)
+            return self._source.read(start, max(0, stop - start))
+        return self._source.read(at, 1)[0]
+
+    def release(self) -> None:
+        """Nothing is held."""

@@ -17,7 +17,7 @@ from bisect import bisect_right
 from typing import cast
 
 from kdbg.errors import FormatError
-from kdbg.formats.source import Source
+from kdbg.formats.source import ReadView, Source
 
 HEADER_SIZE = FOOTER_SIZE = 12
 FOOTER_MAGIC = b"YZ"
@@ -82,7 +82,7 @@ class XzSource(Source):
         with tempfile.TemporaryFile(prefix="kdbg-") as file:
             self._store = os.dup(file.fileno())
         self._let_go = weakref.finalize(self, os.close, self._store)
-        self.view = cast(memoryview, _View(self))
+        self.view = cast(memoryview, ReadView(self))
 
     def read(self, offset: int, size: int, what: str = "data") -> memoryview:
         """Return ``size`` bytes. Raises `FormatError` where the file ends before, or a block is damaged."""
@@ -120,22 +120,3 @@ class XzSource(Source):
         """Let the temporary file and the packed one go."""
         self._let_go()
         self._packed.close()
-
-
-class _View:
-    """What stands for the map of a file: slices of it are read."""
-
-    def __init__(self, source: XzSource) -> None:
-        self._source = source
-
-    def __len__(self) -> int:
-        return self._source.size
-
-    def __getitem__(self, at: slice | int) -> memoryview | int:
-        if isinstance(at, slice):
-            start, stop, _ = at.indices(self._source.size)
-            return self._source.read(start, max(0, stop - start))
-        return self._source.read(at, 1)[0]
-
-    def release(self) -> None:
-        """Nothing is held."""
